@@ -1,0 +1,1 @@
+"""Takes readings from MQTT and CoAP and hands them in unread: topic, arrival, raw bytes."""
