@@ -282,10 +282,14 @@ def _array(body: bytes, what: str, size: int) -> list[Any]:
     return value
 
 
+def _whole(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
 def _typed(body: bytes, what: str, types: tuple[type, ...]) -> list[Any]:
     values = _array(body, what, len(types))
     for index, (value, wanted) in enumerate(zip(values, types, strict=True)):
-        if type(value) is not wanted or (wanted is int and value < 0):
+        if not (_whole(value) if wanted is int else type(value) is wanted):
             raise RemoteProtocolError(f"{what}[{index}] is no {wanted.__name__}")
     return values
 
@@ -293,21 +297,20 @@ def _typed(body: bytes, what: str, types: tuple[type, ...]) -> list[Any]:
 def _summary(body: bytes) -> Summary:
     values = _array(body, "summary", 18)
     whole = (0, 1, 5, 6, 7, 15, 16, 17)
-    if any(type(values[i]) is not int or values[i] < 0 for i in whole) or any(
-        type(values[i]) is not str for i in (2, 3, 4)
-    ):
+    if not all(_whole(values[i]) for i in whole) or any(type(values[i]) is not str for i in (2, 3, 4)):
         raise RemoteProtocolError("summary has a field of another type")
     if not isinstance(values[14], list):
         raise RemoteProtocolError("summary's quantiles are no array")
     numbers = [from_wire(values[i], "summary's number") for i in range(8, 14)]
     quantiles = tuple(from_wire(item, "summary's quantile") for item in values[14])
-    return Summary(*values[:8], *numbers, quantiles, *values[15:])
+    fields: list[Any] = [*values[:8], *numbers, quantiles, *values[15:]]
+    return Summary(*fields)
 
 
 def _report(body: bytes) -> Report:
     values = _typed(body, "report", (int, int, int, int, int, int, dict))
     for reason, count in values[6].items():
-        if type(reason) is not int or type(count) is not int or reason < 0 or count < 0:
+        if not (_whole(reason) and _whole(count)):
             raise RemoteProtocolError("report's reasons are no map of numbers")
     return Report(*values)
 
