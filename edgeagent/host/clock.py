@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from typing import Protocol
+
+_TIME_ERROR = 5
+"""What adjtimex(2) returns while the kernel's clock isn't synchronised."""
+_TIMEX_BYTES = 512
+"""More than struct timex has anywhere; its first word (modes) is 0: read only."""
 
 
 class Clock(Protocol):
@@ -14,6 +20,9 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never go back; its zero means nothing."""
+
+    def synchronised(self) -> bool:
+        """Whether something (NTP) keeps wall time right."""
 
 
 class SystemClock:
@@ -26,3 +35,11 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since some fixed point."""
         return time.monotonic()
+
+    def synchronised(self) -> bool:
+        """What the kernel says (adjtimex(2)); False where it says nothing."""
+        try:
+            state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        except (OSError, AttributeError):
+            return False
+        return 0 <= state < _TIME_ERROR

@@ -1,0 +1,1 @@
+"""One unit's flow: gate, input log, guest, contract, batch, spool. Cores decide, pipeline.py moves."""
