@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from edgeagent.errors import EdgeAgentError, UnreachableError
 
@@ -31,7 +31,7 @@ class ControlClient:
             ) from None
         self._file = self._socket.makefile("rb")
 
-    def __enter__(self) -> ControlClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

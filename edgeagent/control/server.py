@@ -96,6 +96,6 @@ class ControlServer:
             return {"ok": verb(request)}
         except EdgeAgentError as error:
             return {"error": str(error)}
-        except Exception as error:  # a defect in a verb must not end the agent
+        except Exception as error:  # noqa: BLE001 - a defect in a verb must not end the agent
             _log.exception("a request failed")
             return {"error": f"internal error: {error!r}"}

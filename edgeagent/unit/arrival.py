@@ -34,7 +34,7 @@ class ArrivalClock:
 
     def read(self, wall_ms: int, monotonic_s: float, synchronised: Callable[[], bool]) -> int:
         """Arrival time in ms since 1970. synchronised is asked only when the wall clock lies behind."""
-        expected = self._known + max(0, int((monotonic_s - self._at) * 1000))
+        passed = max(0, int((monotonic_s - self._at) * 1000))
         if wall_ms >= self._known:
             self.state = ClockState.GOOD
         elif wall_ms >= EARLIEST_MS and synchronised():
@@ -42,6 +42,8 @@ class ArrivalClock:
             self.set_back += 1
         else:
             self.state = ClockState.BEHIND
-            return expected
+            self._known += passed
+            self._at += passed / 1000  # what is below a millisecond counts next time
+            return self._known
         self._known, self._at = wall_ms, monotonic_s
         return wall_ms

@@ -1,0 +1,75 @@
+"""The command `edgeagent`. Verbs are imported when they are used, so that each needs only its own libraries."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from edgeagent import __version__
+from edgeagent.errors import EdgeAgentError
+
+VERBS = {
+    "run": ("edgeagent.cli.run", "Run the agent on this board."),
+    "status": ("edgeagent.cli.status", "Show what a running agent does."),
+    "logs": ("edgeagent.cli.logs", "Show the newest log lines of a running agent."),
+    "probe": ("edgeagent.cli.probe", "Can this board run unikernels under KVM, how fast, and if not, why?"),
+    "image": ("edgeagent.cli.image", "Build and inspect guest images."),
+    "keys": ("edgeagent.cli.keys", "Make, show and rotate keys."),
+    "collect": ("edgeagent.cli.collect", "Receive, verify and store batches (the cloud end)."),
+    "simulate": ("edgeagent.cli.simulate", "Play a home of sensors over MQTT and CoAP."),
+    "replay": ("edgeagent.cli.replay", "Play recorded time series (CSV) over MQTT and CoAP."),
+    "demo": ("edgeagent.cli.demo", "Run the whole chain on this machine and check every window."),
+    "completion": ("edgeagent.cli.completion", "Print the shell's completion script."),
+}
+"""Verb: module (which has a click command of the verb's name) and what it does."""
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(importlib.import_module(VERBS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """From the table, so that help imports no verb."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, words) for verb, (_, words) in VERBS.items()])
+
+
+EXITS = """\b
+Exit codes: 0 done; 1 it was done and the answer is no; 2 bad usage or configuration; 3 the machine lacks something;
+4 a peer doesn't answer; 5 damaged data; 6 an image can't be run; 7 a guest failed; 130 interrupted."""
+
+
+@click.command(cls=_Lazy, epilog=EXITS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgeagent")
+def cli() -> None:
+    """Runs sensor-aggregation unikernels on small boards and forwards sealed summaries."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point: every EdgeAgentError is one line on standard error and an exit code."""
+    try:
+        code = cli.main(arguments, prog_name="edgeagent", standalone_mode=False)
+    except EdgeAgentError as error:
+        click.echo(f"edgeagent: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("edgeagent: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output is gone (edgeagent ... | head); nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
