@@ -1,0 +1,41 @@
+# The two commands of the README are `make demo` and `make test`; each installs what it needs first (.ci/setup).
+VENV ?= .venv
+export VENV
+ARGS ?=
+SECONDS ?= 120
+PYTHON = $(VENV)/bin/python
+
+.PHONY: demo test lint images fuzz soak bench setup clean
+
+demo:
+	@./.ci/setup demo
+	@$(VENV)/bin/edgeagent demo $(ARGS)
+
+test: lint
+	$(PYTHON) -m pytest $(ARGS)
+
+lint: setup
+	$(VENV)/bin/ruff check -q .
+	$(VENV)/bin/ruff format -q --check .
+	$(VENV)/bin/mypy
+
+setup:
+	@./.ci/setup test
+
+images:
+	@./.ci/setup demo
+	$(VENV)/bin/edgeagent image build --arch all --app all
+
+fuzz: setup
+	firmware-images/fuzz/run.sh $(SECONDS)
+
+# Kills agent and guest at random moments, over and over, while real data flows.
+soak: setup
+	EDGEAGENT_SOAK_SECONDS=$(SECONDS) $(PYTHON) -m pytest tests/e2e/test_soak.py -s --timeout 0 $(ARGS)
+
+bench:
+	@./.ci/setup bench
+	$(PYTHON) bench/run.py $(ARGS)
+
+clean:
+	rm -rf build $(VENV)

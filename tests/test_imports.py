@@ -1,0 +1,107 @@
+"""The import graph: cores do no I/O, rooms don't import each other's shells, heavy libraries stay where they belong."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "edgeagent"
+
+IO_MODULES = {
+    "asyncio", "ctypes", "fcntl", "logging", "multiprocessing", "os", "random", "secrets", "select", "shutil",
+    "signal", "socket", "ssl", "subprocess", "sys", "tempfile", "threading", "time",
+    "aiocoap", "paho", "psutil", "sqlalchemy", "click", "rich",
+}  # fmt: skip
+"""What a core must not import: the machine, time, randomness, servers, screens."""
+
+CORES = [
+    "wire/*.py", "contract/*.py", "quantities.py", "errors.py", "config/readers.py", "config/schema.py",
+    "ingest/mqtt_core.py", "ingest/mqtt_packets.py", "ingest/topics.py", "ingest/rate.py",
+    "seal/cose.py", "seal/batch.py", "seal/ack.py", "seal/keys.py",
+    "unit/arrival.py", "unit/checkpointing.py", "unit/duplicates.py", "unit/gate.py", "unit/outbox.py",
+    "unit/router.py", "unit/ticks.py",
+    "vmm/machines.py", "vmm/argv.py", "vmm/jail.py", "vmm/qmp.py", "vmm/crash.py",
+    "guest/session.py", "guest/ring.py", "guest/budget.py",
+    "uplink/delivery.py", "uplink/topics.py", "control/protocol.py", "journal/durability.py",
+    "sim/home.py", "sim/truth.py", "collector/receive.py",
+]  # fmt: skip
+"""Files whose room says that they have no I/O. A pattern that matches nothing is a mistake."""
+
+ONLY_IN = {
+    "sqlalchemy": {"collector"},
+    "paho": {"uplink", "collector", "sim"},
+    "aiocoap": {"ingest", "sim"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "elftools": {"image"},
+}
+"""Libraries that only some rooms may import, so that a running agent stays small."""
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = ["edgeagent", *path.relative_to(ROOT).parts[:-1]]
+            base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
+            found.add(".".join(part for part in (base, node.module or "") if part))
+    return found
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("pattern", CORES)
+def test_cores_have_no_io(pattern):
+    paths = sorted(ROOT.glob(pattern))
+    assert paths
+    for path in paths:
+        assert not {name.split(".")[0] for name in imports(path)} & IO_MODULES, path
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_libraries_stay_in_their_rooms(library):
+    users = {path for path in FILES if library in {name.split(".")[0] for name in imports(path)}}
+    assert users
+    assert {path.relative_to(ROOT).parts[0] for path in users} <= ONLY_IN[library]
+
+
+def test_nothing_imports_the_command_line_or_the_simulator():
+    for path in FILES:
+        room = path.relative_to(ROOT).parts[0]
+        if room not in {"cli", "sim"}:
+            assert not [n for n in imports(path) if n.startswith(("edgeagent.cli", "edgeagent.sim"))], path
+
+
+def core_modules():
+    for pattern in CORES:
+        for path in ROOT.glob(pattern):
+            yield ".".join(("edgeagent", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def test_cores_import_only_cores():
+    ports = {"edgeagent.ingest.intake", "edgeagent.host.files", "edgeagent.host.clock", "edgeagent.unit.ports"}
+    allowed = set(core_modules()) | ports | {"edgeagent.ingest", "edgeagent.wire", "edgeagent"}
+    for pattern in CORES:
+        for path in ROOT.glob(pattern):
+            ours = {name for name in imports(path) if name.startswith("edgeagent")}
+            assert ours <= allowed, (path, ours - allowed)
+
+
+SHELLS = {"agent.py", "cli", "sim", "config"}
+"""Who may connect rooms."""
+
+
+def test_rooms_dont_import_each_others_shells():
+    cores = set(core_modules())
+    open_to_all = ("edgeagent.wire", "edgeagent.errors", "edgeagent.quantities", "edgeagent.host", "edgeagent.config")
+    for path in FILES:
+        room = path.relative_to(ROOT).parts[0]
+        if room in SHELLS or room.endswith(".py"):
+            continue
+        for name in imports(path):
+            if not name.startswith("edgeagent.") or name.startswith((f"edgeagent.{room}", *open_to_all)):
+                continue
+            assert name in cores | {"edgeagent.ingest.intake", "edgeagent.unit.ports"}, (path, name)
