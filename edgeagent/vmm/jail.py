@@ -1,0 +1,135 @@
+"""Core: what holds the VMM, beside QEMU's own system call filter: which wrappers run before it, said in words.
+
+A wrapper changes what the process is and then becomes the next one (exec), so the VMM stays the agent's own child.
+Privileges fall before QEMU starts: with its own -runas its system call filter kills it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_FILES = 64
+"""Descriptors of a VMM."""
+
+NAMESPACES = ("--net", "--ipc", "--uts")
+OWN_USERS = ("--user", "--map-current-user")
+"""What unshare makes; the second is what lets an unprivileged process make the first."""
+
+# The death signal is set first, then the parent is looked at: an agent that died in between is noticed here, one
+# that dies later sends the signal. Arguments are never part of the text.
+GUARD = 'test "$PPID" = "$0" && exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user of this machine. groups: of the user, beside gid."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A device node's owner and permission bits."""
+
+    uid: int
+    gid: int
+    mode: int
+
+    def opens(self, uid: int, groups: tuple[int, ...]) -> bool:
+        """Whether this user may read and write it."""
+        shift = 6 if uid == self.uid else 3 if self.gid in groups else 0
+        return self.mode >> shift & 6 == 6
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a jail can be made of. Tools are paths, "" where missing."""
+
+    agent: int
+    """Process id of the agent."""
+    privileged: bool
+    """It may change its user and drop capabilities from the bounding set."""
+    wanted: str
+    """Name of the configured user."""
+    user: Account | None
+    """The configured user, where it exists."""
+    nobody: Account | None
+    kvm: Node | None
+    setpriv: str
+    shell: str
+    unshare: str
+    prlimit: str
+    namespaces: bool
+    """NAMESPACES (for the unprivileged: behind OWN_USERS) was tried with unshare, and works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jail:
+    """Arguments to put before QEMU's; what they amount to; what is missing of the whole."""
+
+    prefix: tuple[str, ...]
+    words: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def build(facts: Facts, *, kvm: bool) -> Jail:
+    """The tightest jail that these facts allow; kvm: the VMM must open /dev/kvm by itself."""
+    words = ["QEMU's system call filter", "no new privileges", "dies with the agent"]
+    missing: list[str] = []
+    prefix: list[str] = []
+    if facts.prlimit:
+        prefix += [facts.prlimit, "--core=0", "--fsize=0", f"--nofile={MAX_FILES}", "--"]
+        words.append(f"no core dumps, writes no files, at most {MAX_FILES} descriptors")
+    else:
+        missing.append("limits: prlimit (util-linux) is missing")
+    prefix += _namespaces(facts, words, missing)
+    prefix += [facts.setpriv, "--pdeathsig", "SIGKILL", "--no-new-privs", "--inh-caps=-all"]
+    if facts.privileged:
+        prefix += ["--bounding-set=-all", *_identity(facts, kvm, words, missing)]
+        words.append("no capabilities")
+    else:
+        missing.append("a user of its own: the agent isn't root, so QEMU runs as the agent's user")
+    prefix += ["--", facts.shell, "-c", GUARD, str(facts.agent)]
+    return Jail(tuple(prefix), tuple(words), tuple(missing))
+
+
+def _namespaces(facts: Facts, words: list[str], missing: list[str]) -> list[str]:
+    if not facts.unshare:
+        missing.append("namespaces: unshare (util-linux) is missing")
+        return []
+    if not facts.namespaces:
+        missing.append("a network namespace: this kernel or container doesn't let the agent make one")
+        return []
+    words.append("a network, IPC and host name of its own (no interfaces)")
+    return [facts.unshare, *(() if facts.privileged else OWN_USERS), *NAMESPACES, "--"]
+
+
+def _identity(facts: Facts, kvm: bool, words: list[str], missing: list[str]) -> list[str]:  # noqa: FBT001
+    account = facts.user or facts.nobody
+    if facts.user is None and account:
+        missing.append(
+            f"a user of its own: {facts.wanted or 'none'} doesn't exist, so QEMU runs as {account.name} "
+            f"(useradd --system --shell /usr/sbin/nologin {facts.wanted or 'edgeagent-vm'})"
+        )
+    extra: tuple[int, ...] = ()
+    if account and kvm and facts.kvm and not facts.kvm.opens(account.uid, (account.gid, *account.groups)):
+        # The group is lent for this process; a node that only root may open leaves no choice.
+        if facts.kvm.gid and facts.kvm.mode & 0o060 == 0o060:
+            extra = (facts.kvm.gid,)
+        else:
+            missing.append(
+                f"a user other than root: only root may open /dev/kvm (mode {facts.kvm.mode & 0o777:04o}); "
+                "chgrp kvm /dev/kvm and chmod 0660 /dev/kvm let QEMU run as another"
+            )
+            account = None
+    elif account and kvm:
+        extra = account.groups
+    if account is None:
+        words.append("user root")
+        return ["--clear-groups"]
+    words.append(f"user {account.name}")
+    groups = ["--groups", ",".join(map(str, extra))] if extra else ["--clear-groups"]
+    return [f"--reuid={account.uid}", f"--regid={account.gid}", *groups]

@@ -1,0 +1,97 @@
+"""What the agent needs of a virtual machine monitor, whichever it is."""
+
+from __future__ import annotations
+
+import enum
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class Accelerator(enum.StrEnum):
+    """How guest instructions are run: by the CPU, or by an emulator (which isolates less)."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """A machine to start. memory: bytes of guest RAM."""
+
+    name: str
+    arch: str
+    accelerator: Accelerator
+    memory: int
+    image: Path
+    user: str = ""
+    """Whom the VMM should run as, when the agent may choose; empty: the least privileged that there is."""
+    paused: bool = False
+    """Build it, but run no instruction before ``resume``."""
+
+
+class End(enum.StrEnum):
+    """How a machine came to its end."""
+
+    PANICKED = "panicked"
+    RESET = "guest-reset"
+    SHUTDOWN = "guest-shutdown"
+    INTERNAL_ERROR = "internal-error"
+    IO_ERROR = "io-error"
+    WATCHDOG = "watchdog"
+    EXITED = "exited"
+    SIGNALLED = "signalled"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The evidence of an end, as the VMM gave it.
+
+    ``status`` is the exit status, negative for a signal, None while the VMM still holds the dead guest.
+    ``events`` are the last events, oldest first; ``stderr`` the last lines.
+    """
+
+    end: End
+    status: int | None
+    events: tuple[str, ...]
+    stderr: str
+
+
+class Machine(Protocol):
+    """One machine. Its memory can be read until ``kill``, also after the VMM died."""
+
+    @property
+    def pid(self) -> int:
+        """Of the VMM."""
+
+    @property
+    def channel(self) -> socket.socket:
+        """The agent's end of the data channel, non-blocking; belongs to the machine."""
+
+    @property
+    def jail(self) -> tuple[str, ...]:
+        """What holds the VMM, and what is missing, in words."""
+
+    async def resume(self) -> None:
+        """Run a machine that was started paused. GuestError if it can't."""
+
+    async def ended(self) -> Ending:
+        """Wait for the end; may be called again and says the same."""
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Guest RAM at a guest physical address; ValueError outside of it."""
+
+    async def kill(self) -> int:
+        """End it now, reap it and give everything back; the exit status. Does no harm when repeated."""
+
+
+class Vmm(Protocol):
+    """Starts machines."""
+
+    async def start(self, spec: MachineSpec) -> Machine:
+        """Start one.
+
+        EnvironmentFaultError when the VMM isn't there or may not be run, ImageError when the image can't be read.
+        What only shows later (no KVM, an image that isn't one) is the machine's end.
+        """
