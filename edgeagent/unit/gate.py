@@ -62,6 +62,10 @@ class Gate:
         self.last_arrival = 0
         self.last_reading = 0
         self.wake: Callable[[], None] = lambda: None
+        """Called with the first frame of a group."""
+        self.enough: Callable[[], None] = lambda: None
+        """Called when a group has enough_frames."""
+        self.enough_frames = 512
         self._next_seq = next_seq
         self._arrival = arrival
         self._monotonic = monotonic
@@ -122,8 +126,11 @@ class Gate:
         group.bytes += len(frame)
         group.last_seq = self._next_seq
         self._next_seq += 1
-        if len(group.frames) == 1:
+        count = len(group.frames)
+        if count == 1:
             self.wake()
+        if count == self.enough_frames:
+            self.enough()
 
     def when_durable(self, done: Callable[[], None]) -> None:
         """Call done after what was added so far is durable; at once if it is already."""

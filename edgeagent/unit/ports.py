@@ -1,12 +1,14 @@
-"""What a unit needs of other rooms: the journal's log, checkpoints and spool, the seal, the guest."""
+"""What a unit needs of other rooms: the journal's log and checkpoints, a place for batches, its guest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from edgeagent.wire.messages import Reading
+
+T = TypeVar("T")
 
 
 class LogReader(Protocol):
@@ -21,7 +23,11 @@ class LogReader(Protocol):
 
 
 class InputLog(Protocol):
-    """The durable record of a unit's frames. append and commit are called from the writer's thread only."""
+    """The durable record of a unit's frames. append, commit and trim run in the writer's thread only."""
+
+    @property
+    def first_seq(self) -> int:
+        """Of the oldest frame that is still there."""
 
     @property
     def next_seq(self) -> int:
@@ -29,7 +35,7 @@ class InputLog(Protocol):
 
     @property
     def durable_seq(self) -> int:
-        """Everything through it survives a power cut (or an agent's death, where durability is memory)."""
+        """Everything through it survives a power cut (an agent's death, where durability is memory)."""
 
     @property
     def full(self) -> bool:
@@ -38,7 +44,7 @@ class InputLog(Protocol):
     def append(self, frames: bytes, count: int) -> None:
         """Add encoded frames of consecutive seqs."""
 
-    def commit(self, *, sync: bool) -> None:
+    def commit(self, sync: bool) -> None:  # noqa: FBT001 - the journal's own signature
         """Make what was appended durable."""
 
     def reader(self, after_seq: int) -> LogReader:
@@ -58,3 +64,21 @@ class Output:
     out: int
     type: int
     body: bytes
+
+
+class Batches(Protocol):
+    """Seals and spools, for all units."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the spool has no room and must not drop anything."""
+
+    async def store(self, unit: str, outputs: Sequence[Output]) -> None:
+        """Durable in the spool when it returns. OSError when the disk can't take it."""
+
+
+class Writer(Protocol):
+    """Runs a function in the writer's thread, where everything that syncs happens, and waits for it."""
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        """What work returns, or its exception."""

@@ -53,6 +53,11 @@ class Reason(enum.IntEnum):
         return self.name.lower().replace("_", "-")
 
 
+def reason_word(reason: int) -> str:
+    """The word for a reason that a guest gave; unknown ones by number."""
+    return Reason(reason).word if reason in Reason.__members__.values() else f"reason-{reason}"
+
+
 # ---- agent -> guest ----------------------------------------------------------------------------------------------
 
 _READING = struct.Struct(">2sBBIIBBQBQBHBQ")
