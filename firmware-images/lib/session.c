@@ -188,15 +188,22 @@ static void take_hello(const uint8_t *body, size_t size) {
     edge_log_rate.up = true;
 }
 
-static void restore(void) {
-    const uint8_t *state = session.left.base;
-    if (restoring.size < STATE_PREFIX || state[0] != STATE_FORMAT) {
+/* The app's own state, unless there are no bytes of it: then it begins anew and only the numbers go on. */
+static bool restore_app(const uint8_t *state, size_t size) {
+    if (size == 0) {
+        return true;
+    }
+    if (size < STATE_PREFIX || state[0] != STATE_FORMAT) {
         edge_refuse("state is of another format", 0, 0);
-        return;
+        return false;
     }
     edge_log_rate.second = edge_be64(state + 1);
     edge_log_rate.used = edge_be32(state + 9);
-    if (edge_app.restore(state + STATE_PREFIX, restoring.size - STATE_PREFIX) != 0) {
+    return edge_app.restore(state + STATE_PREFIX, size - STATE_PREFIX) == 0;
+}
+
+static void restore(void) {
+    if (!restore_app(session.left.base, restoring.size)) {
         session.phase = REFUSED;
         return;
     }
