@@ -5,7 +5,9 @@ A checkpoint lets the log be trimmed, so it must not be kept before every output
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgeagent.errors import DamagedError
 from edgeagent.wire import cbor
@@ -20,25 +22,29 @@ MAX_STATE = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A guest's state after input seq and output out, and the configuration it was run with."""
+    """A guest's state after input seq and output out, and the configuration it was run with.
+
+    epoch names the log that seq and out are numbers of: random, made with the log.
+    """
 
     seq: int
     out: int
     state: bytes
     app: str
     state_version: int
-    config: dict[str, object] = field(default_factory=dict)
+    epoch: int
+    config: dict[str, Any] = field(default_factory=dict)
 
     def pack(self) -> bytes:
-        """State and configuration as one blob for the journal."""
-        return cbor.dumps([self.config, self.state])
+        """Epoch, configuration and state as one blob for the journal."""
+        return cbor.dumps([self.epoch, self.config, self.state])
 
 
 def unpack(seq: int, out: int, blob: bytes, app: str, state_version: int) -> Checkpoint:
     """The reverse of pack. DamagedError if the blob is none."""
     match cbor.loads(blob, limit=MAX_STATE, what="checkpoint"):
-        case [dict(config), bytes(state)]:
-            return Checkpoint(seq, out, state, app, state_version, dict(config))
+        case [int(epoch), Mapping() as config, bytes(state)]:
+            return Checkpoint(seq, out, state, app, state_version, epoch, dict(config))
     raise DamagedError("the checkpoint holds no configuration and state")
 
 

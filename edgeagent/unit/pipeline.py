@@ -11,7 +11,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from edgeagent.config.schema import Unit
@@ -169,7 +169,9 @@ class Pipeline:
 
     def stated(self, seq: int, out: int, state: bytes, app: str, state_version: int) -> None:
         """The guest gave its state; it is kept once everything it said before is in the spool."""
-        self._pending_checkpoint = Checkpoint(seq, out, state, app, state_version, self.checkpoint.config)
+        self._pending_checkpoint = replace(
+            self.checkpoint, seq=seq, out=out, state=state, app=app, state_version=state_version
+        )
         self._outputs.set()
 
     def guest_lost(self) -> None:
@@ -289,7 +291,7 @@ class Pipeline:
         seq = self.gate.stamp(messages.drain)
         await self._until(lambda: self.acked >= seq)
         await self._store_now()
-        return Checkpoint(seq, self.outbox.spooled, b"", "", 0, self.checkpoint.config)
+        return replace(self.checkpoint, seq=seq, out=self.outbox.spooled, state=b"")
 
     async def close(self) -> None:
         """Commit what waits, and try to keep a last state, so that the next start has little to replay."""
