@@ -1,0 +1,1 @@
+"""A home of simulated sensors, the truth about what they said, and how it is sent: our own measuring stick."""
