@@ -1,8 +1,8 @@
 """A batch: summaries and reports of one unit, sealed for the owner. Compress, sign as the board, encrypt; and back.
 
-The signature covers board, spool and number, which are inside; signature and cipher also bind the topic (COSE's external
-data), so that a broker can neither read a batch nor pass it off as another. What is decompressed is authenticated before
-and bounded after.
+The signature covers board, spool and number, which are inside; signature and cipher also bind the topic (COSE's
+external data), so that a broker can neither read a batch nor pass it off as another. What is decompressed is
+authenticated before and bounded after.
 """
 
 from __future__ import annotations
@@ -150,6 +150,12 @@ def _plain(entry: Any) -> Summary | Report:
     raise RemoteProtocolError("an item of the batch is neither summary nor report")
 
 
+def _numbers(item: Summary | Report) -> tuple[int, ...]:
+    if isinstance(item, Summary):
+        return (item.out, item.seq, item.start, item.length, item.count, item.error, item.skipped, item.flags)
+    return (item.out, item.seq, item.start, item.length, item.payloads, item.values)
+
+
 def unpack(data: bytes) -> Batch:
     """The batch of what ``pack`` made. RemoteProtocolError for anything else."""
     content = cbor.loads(inflate(data), limit=MAX_CONTENT, what="the batch")
@@ -171,6 +177,8 @@ def unpack(data: bytes) -> Batch:
             raise RemoteProtocolError("the batch's content is malformed")
     items = tuple(sorted(found, key=lambda item: item.out))
     outs = [item.out for item in items]
+    if any(number > MAX_NUMBER for item in items for number in _numbers(item)):
+        raise RemoteProtocolError("a number of the batch is too large")
     if not 0 < len(items) <= MAX_ITEMS or len(set(outs)) != len(outs) or (outs[0], outs[-1]) != (first, last):
         raise RemoteProtocolError("the batch's outputs aren't those that it names")
     return Batch(Head(board, spool, number, unit, app, epoch), first, last, items)
