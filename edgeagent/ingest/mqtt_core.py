@@ -1,0 +1,338 @@
+"""MQTT receive client without I/O: bytes in, events out; commands give bytes to send. MQTT 3.1.1 and 5.0.
+
+Receiving is the agent's hottest path, so a message is a plain tuple and one loop takes a whole chunk of packets apart.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Final
+
+from edgeagent.errors import LocalProtocolError, RemoteProtocolError
+from edgeagent.wire.messages import FORMAT_UNKNOWN, MAX_PAYLOAD, MAX_TOPIC
+
+from . import mqtt_packets as packets
+from . import mqtt_properties as properties
+from .mqtt_events import Connected, Event, Oversized, Pong, Refused, Subscribed
+from .mqtt_packets import MQTT_5, Connect, Subscription
+
+MAX_PACKET: Final = 262_144
+"""Bytes of a packet that we hold at most; a longer PUBLISH is skipped and reported, anything else is an error."""
+MAX_TOPICS: Final = 16_384
+"""Topic names remembered as valid; more are checked each time they come."""
+MAX_FORMATS: Final = 256
+"""Property blocks of PUBLISH whose content format is remembered, each of at most MAX_REMEMBERED bytes."""
+MAX_REMEMBERED: Final = 127
+LONGEST_START: Final = 5 + 2 + packets.MAX_FIELD + 2
+"""Bytes of the longest fixed header, topic and packet id: what must be seen of a packet that is skipped."""
+
+
+class Phase(enum.Enum):
+    """Of a connection."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+_ALLOWED: Final = {
+    # what the broker may send; everything else ends the connection
+    Phase.NEW: frozenset[int](),
+    Phase.CONNECTING: frozenset({packets.CONNACK}),
+    Phase.OPEN: frozenset({packets.PUBLISH, packets.SUBACK, packets.PINGRESP, packets.DISCONNECT}),
+    Phase.CLOSED: frozenset[int](),
+}
+
+
+_COMMON: Final = frozenset({0x30, 0x31, 0x32, 0x33, 0x3A, 0x3B})
+"""First bytes of a PUBLISH of QoS 0 or 1; DUP goes with QoS 1 only (MQTT-3.3.1-2)."""
+_NONE: Final = frozenset[int]()
+
+
+class MqttReceiver:
+    """One connection. Commands give bytes and raise LocalProtocolError in a wrong phase.
+
+    After a fault of the broker ``failure`` says what and why; what came before it was given as events, and every
+    further ``receive`` raises it.
+    """
+
+    def __init__(self, options: Connect, *, max_packet: int = MAX_PACKET) -> None:
+        self.phase = Phase.NEW
+        self.failure: RemoteProtocolError | None = None
+        self._options = options
+        self._v5 = options.version == MQTT_5
+        self._max_packet = max_packet
+        self._held = bytearray()
+        self._wanted = 0
+        self._skip = 0
+        self._topics: dict[bytes, bytes] = {}
+        self._formats: dict[bytes, int] = {b"\0": FORMAT_UNKNOWN}
+        self._subscribing: dict[int, tuple[Subscription, ...]] = {}
+        self._last_id = 0
+
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    def connect(self) -> bytes:
+        """CONNECT; the first thing to send."""
+        self._require(Phase.NEW, "CONNECT")
+        self.phase = Phase.CONNECTING
+        return packets.connect(self._options)
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> bytes:
+        """SUBSCRIBE packets of at most FILTERS_PER_PACKET filters each; answered by as many Subscribed."""
+        self._require(Phase.OPEN, "SUBSCRIBE")
+        out = []
+        for at in range(0, len(subscriptions), packets.FILTERS_PER_PACKET):
+            some = tuple(subscriptions[at : at + packets.FILTERS_PER_PACKET])
+            self._last_id = self._last_id % 65_535 + 1
+            self._subscribing[self._last_id] = some
+            out.append(packets.subscribe(self._last_id, some, self._options.version))
+        return b"".join(out)
+
+    def acknowledge(self, packet_ids: Sequence[int]) -> bytes:
+        """PUBACKs, in the order of the messages."""
+        self._require(Phase.OPEN, "PUBACK")
+        return packets.pubacks(packet_ids)
+
+    def ping(self) -> bytes:
+        """PINGREQ."""
+        self._require(Phase.OPEN, "PINGREQ")
+        return packets.PINGREQ
+
+    def disconnect(self) -> bytes:
+        """DISCONNECT: the end of this connection, not of the session."""
+        self._require(Phase.OPEN, "DISCONNECT")
+        self.phase = Phase.CLOSED
+        return packets.GOODBYE
+
+    def _require(self, phase: Phase, what: str) -> None:
+        if self.phase is not phase:
+            raise LocalProtocolError(f"{what} while the connection is {self.phase.value}")
+
+    # ---- receiving -----------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> int:
+        """Bytes held of a packet that isn't complete: fewer than the longer of max_packet + 5 and LONGEST_START."""
+        return len(self._held)
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take bytes in any pieces; give what is complete. Raises RemoteProtocolError once ``failure`` is set."""
+        if self.failure is not None:
+            raise self.failure
+        if self.phase is Phase.CLOSED:
+            return []
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip -= skipped
+            data = data[skipped:]
+        if self._held:
+            self._held += data
+            if len(self._held) < self._wanted:
+                return []
+            data = bytes(self._held)
+            self._held = bytearray()
+        events: list[Event] = []
+        try:
+            at = self._decode(data, events)
+        except RemoteProtocolError as error:
+            self._fail(error)
+        except IndexError:
+            # Packets are looked at only when they are complete, so a read beyond the data is a read beyond a packet.
+            self._fail(RemoteProtocolError("PUBLISH: its fields run beyond the packet"))
+        else:
+            if at < len(data):
+                self._held += data[at:]
+        return events
+
+    def _fail(self, error: RemoteProtocolError) -> None:
+        self.failure = error
+        self.phase = Phase.CLOSED
+
+    def _decode(self, data: bytes, events: list[Event]) -> int:
+        """Append what is complete; where the first incomplete packet begins, with _wanted bytes until a look pays."""
+        at, end = 0, len(data)
+        give = events.append
+        known = self._topics.get
+        v5 = self._v5
+        limit = self._max_packet
+        common = _COMMON if self.phase is Phase.OPEN else _NONE
+        self._wanted = 2
+        while end - at > 1:
+            head = data[at]
+            size = data[at + 1]
+            body = at + 2
+            if size > 127:
+                self._wanted = end - at + 1
+                if end - at < 3:
+                    break
+                high = data[at + 2]
+                if high < 128:
+                    size += (high << 7) - 128
+                    body = at + 3
+                else:
+                    size, body = self._long_size(data, at, end)
+                    if not body:
+                        break
+            stop = body + size
+            if head not in common or stop > end or size > limit:
+                if size > limit:
+                    at = self._too_long(data, at, body, size, events)
+                    if at < 0:
+                        at = -at - 1
+                        break
+                    continue
+                if stop > end:
+                    self._wanted = stop - at
+                    break
+                self._control(head, data, body, stop, events)
+                common = _COMMON if self.phase is Phase.OPEN else _NONE
+                at = stop
+                continue
+            # The common shape: a complete PUBLISH of QoS 0 or 1.
+            payload_at = body + 2 + (data[body] << 8) + data[body + 1]
+            name = data[body + 2 : payload_at]
+            packet_id = 0
+            if head & 2:
+                packet_id = data[payload_at] << 8 | data[payload_at + 1]
+                payload_at += 2
+                if not packet_id:
+                    raise RemoteProtocolError("PUBLISH: QoS 1 with packet id 0")
+            content_format = FORMAT_UNKNOWN
+            if v5:
+                if data[payload_at]:
+                    content_format, payload_at = self._format(data, payload_at, stop)
+                else:
+                    payload_at += 1
+            if payload_at > stop:
+                raise RemoteProtocolError("PUBLISH: its fields run beyond the packet")
+            topic = known(name) or self._new_topic(name)
+            if (size > MAX_PAYLOAD and stop - payload_at > MAX_PAYLOAD) or len(topic) > MAX_TOPIC:
+                give(Oversized(topic[:MAX_TOPIC], size, packet_id))
+            else:
+                give((topic, data[payload_at:stop], content_format, packet_id, head & 9))
+            at = stop
+        return at
+
+    def _long_size(self, data: bytes, at: int, end: int) -> tuple[int, int]:
+        """Size and place of a body with three or four bytes of length; 0, 0 if they aren't all here."""
+        if end - at < 5 and data[end - 1] > 127:
+            return 0, 0
+        return properties.read_variable(data, at + 1, end, packets.NAMES[data[at] >> 4])
+
+    def _format(self, data: bytes, at: int, end: int) -> tuple[int, int]:
+        """Content format from the properties at ``at``, and where they end."""
+        size = data[at]
+        block = data[at : at + 1 + size] if size <= MAX_REMEMBERED else b""
+        remembered = self._formats.get(block)
+        if remembered is not None:
+            return remembered, at + 1 + size
+        found, after = properties.read(data, at, end, "PUBLISH")
+        if properties.TOPIC_ALIAS in found:
+            raise RemoteProtocolError("PUBLISH: topic alias, though we allowed none")
+        kind = found.get(properties.CONTENT_TYPE, b"")
+        content_format = properties.content_format(kind) if isinstance(kind, bytes) else FORMAT_UNKNOWN
+        if block and len(self._formats) < MAX_FORMATS:
+            self._formats[block] = content_format
+        return content_format, after
+
+    def _new_topic(self, name: bytes) -> bytes:
+        """The name, if it is one (4.7.3, 1.5.4); remembered, so that equal topics are the same object."""
+        try:
+            valid = name and not any(byte in name for byte in b"\0+#") and name.decode()
+        except UnicodeDecodeError:
+            valid = ""
+        if not valid:
+            raise RemoteProtocolError(f"PUBLISH: {name[:40]!r} is no topic name")
+        if len(self._topics) < MAX_TOPICS and len(name) <= MAX_TOPIC:
+            self._topics[name] = name
+        return name
+
+    def _too_long(self, data: bytes, at: int, body: int, size: int, events: list[Event]) -> int:
+        """Report and skip a PUBLISH above the limit; where to go on, or -1 - at if more of it must be seen first.
+
+        It isn't an error: a broker redelivers a QoS 1 message until it is acknowledged, so refusing the connection
+        for it would bring it again for ever.
+        """
+        head = data[at]
+        if self.phase is not Phase.OPEN or head not in _COMMON:
+            raise RemoteProtocolError(
+                f"{packets.NAMES[head >> 4]} of {size} bytes, more than {self._max_packet}"
+            )
+        topic_at = body + 2
+        id_at = topic_at + int.from_bytes(data[body:topic_at], "big")
+        if id_at + 2 > len(data) or topic_at > len(data):
+            self._wanted = max(topic_at, id_at + 2) - at
+            return -1 - at
+        if id_at + 2 > body + size:
+            raise RemoteProtocolError("PUBLISH: its topic runs beyond the packet")
+        packet_id = int.from_bytes(data[id_at : id_at + 2], "big") if head & 2 else 0
+        events.append(Oversized(data[topic_at : min(id_at, topic_at + MAX_TOPIC)], size, packet_id))
+        stop = body + size
+        self._skip = max(0, stop - len(data))
+        return min(stop, len(data))
+
+    def _control(self, head: int, data: bytes, at: int, end: int, events: list[Event]) -> None:
+        """Everything but the common PUBLISH."""
+        kind = head >> 4
+        name = packets.NAMES[kind]
+        if kind not in _ALLOWED[self.phase] or (kind == packets.DISCONNECT and not self._v5):
+            raise RemoteProtocolError(f"{name} while the connection is {self.phase.value}")
+        if kind == packets.PUBLISH:
+            raise RemoteProtocolError(
+                f"PUBLISH with flags 0x{head & 15:x}: QoS 2 wasn't asked for, DUP needs QoS 1"
+            )
+        if head & 15:
+            raise RemoteProtocolError(f"{name} with flags 0x{head & 15:x}")
+        version = self._options.version
+        if kind == packets.CONNACK:
+            present, code, found = packets.read_connack(data, at, end, version)
+            if present and self._options.clean_start:
+                raise RemoteProtocolError("CONNACK with a session that we asked to be forgotten")
+            self.phase = Phase.CLOSED if code else Phase.OPEN
+            events.append(self._refused(code, found) if code else self._connected(found, present=present))
+        elif kind == packets.SUBACK:
+            events.append(self._subscribed(*packets.read_suback(data, at, end, version)))
+        elif kind == packets.PINGRESP:
+            if at != end:
+                raise RemoteProtocolError(f"PINGRESP of {end - at} bytes")
+            events.append(Pong())
+        else:
+            code, said = packets.read_disconnect(data, at, end)
+            self.phase = Phase.CLOSED
+            events.append(Refused(code, said or packets.word(code), packets.remedy(code)))
+
+    @staticmethod
+    def _refused(code: int, found: dict[int, properties.Value]) -> Refused:
+        said = found.get(properties.REASON_STRING)
+        words = packets.word(code)
+        if isinstance(said, bytes):
+            words = f"{words} ({said.decode('utf-8', 'replace')[:200]})"
+        return Refused(code, words, packets.remedy(code))
+
+    def _connected(self, found: dict[int, properties.Value], *, present: bool) -> Connected:
+        keepalive = found.get(properties.SERVER_KEEPALIVE, self._options.keepalive)
+        client_id = found.get(properties.ASSIGNED_CLIENT_ID, b"")
+        return Connected(
+            present,
+            keepalive if isinstance(keepalive, int) else self._options.keepalive,
+            client_id.decode("utf-8", "replace") if isinstance(client_id, bytes) else "",
+            bool(found.get(properties.SHARED_AVAILABLE, 1)),
+            bool(found.get(properties.WILDCARDS_AVAILABLE, 1)),
+        )
+
+    def _subscribed(self, packet_id: int, codes: bytes) -> Subscribed:
+        asked = self._subscribing.pop(packet_id, ())
+        if not asked or len(codes) != len(asked):
+            raise RemoteProtocolError(
+                f"SUBACK {packet_id} with {len(codes)} codes answers no SUBSCRIBE of ours"
+            )
+        answers = list(zip(asked, codes, strict=True))
+        if any(1 < code < 0x80 for code in codes):
+            raise RemoteProtocolError(f"SUBACK {packet_id} grants more than was asked for")
+        return Subscribed(
+            tuple((one.filter, code) for one, code in answers if code < 0x80),
+            tuple((one.filter, packets.word(code)) for one, code in answers if code >= 0x80),
+        )
