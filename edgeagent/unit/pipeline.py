@@ -244,7 +244,7 @@ class Pipeline:
 
     async def _store(self) -> None:
         while True:
-            due = 0.0 if self._pending_checkpoint else self.outbox.due_in(self._monotonic())
+            due = 0.0 if self._checkpoint_due else self.outbox.due_in(self._monotonic())
             if due is None:
                 await self._outputs.wait()
                 self._outputs.clear()
@@ -254,6 +254,12 @@ class Pipeline:
                 self._outputs.clear()
             else:
                 await self._store_now()
+
+    @property
+    def _checkpoint_due(self) -> bool:
+        """Whether a state waits and something can be done about it: keep it, or first store what it waits for."""
+        waiting = self._pending_checkpoint
+        return waiting is not None and (waiting.out <= self.outbox.spooled or self.outbox.waiting > 0)
 
     async def _store_now(self) -> None:
         async with self._storing:

@@ -7,27 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeagent.contract.check import Contract, breach
+from edgeagent.contract.check import breach
 from edgeagent.errors import DamagedError, GuestError
 from edgeagent.ingest.intake import Taken
 from edgeagent.unit import checkpointing
-from edgeagent.unit.arrival import EARLIEST_MS, ArrivalClock, ClockState
+from edgeagent.unit.arrival import ArrivalClock, ClockState
 from edgeagent.unit.gate import Gate
 from edgeagent.unit.outbox import MAX_BATCH_BYTES, Outbox
 from edgeagent.unit.router import Router
 from edgeagent.unit.ticks import tick_due
 from edgeagent.wire import messages
 from edgeagent.wire.frame import Decoder, FrameType
+from tests.unit.given import CONTRACT, GOOD, NOW, START, put
 
-NOW = EARLIEST_MS + 1_000_000
-CONTRACT = Contract(
-    60_000, 3_600_000, (500, 950), ("temperature", "ENERGY.*"), 60, lambda topic: topic != b"no"
-)
-START = NOW // 60_000 * 60_000
-GOOD = messages.Summary(
-    1, 9, "room/1", "temperature", "Cel", START, 60_000, 3,
-    *map(Decimal, ("20.5", "22", "63.5", "21", "22", "0.5")), (Decimal(21), Decimal(22)), 10, 0, 0,
-)  # fmt: skip
 REPORT = messages.Report(2, 10, START, 60_000, 5, 12, {1: 1})
 
 LIES = [
@@ -111,10 +103,6 @@ class Times:
 
 def gate(tail=list, rate=None, next_seq=1):
     return Gate(next_seq, lambda: Times.ms, lambda: Times.s, tail, rate)
-
-
-def put(one, payload=b"1", tag=0, maybe_duplicate=False, topic=b"t"):
-    return one.add(messages.topic_item(topic), topic, payload, 0, tag, maybe_duplicate=maybe_duplicate)
 
 
 def test_a_gate_numbers_and_groups():
