@@ -17,7 +17,7 @@ from . import schema
 MAX_FILE = 1 << 20
 MAX_UNITS = 64
 
-_SECTIONS: dict[str, type[Any]] = {
+SECTIONS: dict[str, type[Any]] = {
     "board": schema.Board,
     "journal": schema.Journal,
     "mqtt": schema.Mqtt,
@@ -26,7 +26,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "uplink": schema.Uplink,
     "metrics": schema.Metrics,
 }
-_WHERE_ABSENT = {"mqtt", "coap"}
+OFF_WHEN_ABSENT = {"mqtt", "coap"}
 """Sections that are off when they are absent; the others then have their defaults."""
 
 
@@ -100,16 +100,16 @@ def parse(text: str, *, name: str, folder: Path) -> schema.Config:
         raise ConfigError(f"no valid TOML: {error}", where=name) from None
     source = _Source(name, text)
     for section in tree:
-        if section not in _SECTIONS and section != "unit":
+        if section not in SECTIONS and section != "unit":
             raise ConfigError(
                 f"unknown section [{section}]",
                 where=source.where(section),
-                remedy=_closest(section, [*_SECTIONS, "unit"]),
+                remedy=_closest(section, [*SECTIONS, "unit"]),
             )
     sections = {
         section: _table(source, section, 0, kind, tree.get(section, {}), folder)
-        for section, kind in _SECTIONS.items()
-        if section in tree or section not in _WHERE_ABSENT
+        for section, kind in SECTIONS.items()
+        if section in tree or section not in OFF_WHEN_ABSENT
     }
     tables = tree.get("unit", [])
     if not isinstance(tables, list) or not 1 <= len(tables) <= MAX_UNITS:

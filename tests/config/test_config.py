@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeagent.config import load, parse
+from edgeagent.config.reference import reference
 from edgeagent.errors import ConfigError
 from edgeagent.quantities import duration_ms, show_duration, show_size, size_bytes
 
@@ -144,3 +145,8 @@ def test_sizes_for_people():
         "150 KiB",
         "3.0 GiB",
     ]
+
+
+def test_the_reference_is_current():
+    page = Path(__file__).parents[2] / "docs/configuration.md"
+    assert page.read_text() == reference(), "python -m edgeagent.config.reference > docs/configuration.md"
