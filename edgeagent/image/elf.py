@@ -88,7 +88,7 @@ class Elf:
         """Initialised bytes at a link address. ImageError when the file has none there."""
         for segment in self.segments:
             inside = address - segment.address
-            if segment.kind == LOAD and 0 <= inside and inside + size <= segment.file_size:
+            if segment.kind == LOAD and inside >= 0 and inside + size <= segment.file_size:
                 return self.data[segment.offset + inside : segment.offset + inside + size]
         raise ImageError(f"the image has no {size} bytes at {address:#x}")
 

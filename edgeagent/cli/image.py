@@ -1,0 +1,137 @@
+"""`edgeagent image`: build guest images, and say what one is before it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from edgeagent.errors import ImageError
+from edgeagent.host.disk import DiskFiles
+from edgeagent.image import build as building
+from edgeagent.image import inspection
+from edgeagent.image.build import ImageFile
+from edgeagent.image.inspection import ImageInfo
+from edgeagent.image.targets import TARGETS
+
+ALL = "all"
+BUILDERS = 2
+"""Images compiled at once."""
+
+
+@click.group(
+    epilog="Example: edgeagent image build --arch x86_64 && edgeagent image inspect build/images/x86_64/echo.elf"
+)
+def image() -> None:
+    """Build and inspect guest images."""
+
+
+@image.command(epilog="Example: edgeagent image build --arch aarch64 --app aggregate")
+@click.option(
+    "--arch", type=click.Choice([*TARGETS, ALL]), default=ALL, show_default=True, help="What to build for."
+)
+@click.option("--app", default=ALL, show_default=True, metavar="NAME", help="The unikernel to build.")
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=building.SOURCE,
+    help="The guest sources. Default: firmware-images of this checkout.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=building.OUT,
+    show_default=True,
+    help="Images go to OUT/ARCH/APP.elf.",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
+def build(arch: str, app: str, source: Path, out: Path, as_json: bool) -> None:
+    """Compile images from source, with clang and ld.lld."""
+    wanted = [
+        (one_arch, one_app)
+        for one_arch in (TARGETS if arch == ALL else [arch])
+        for one_app in (building.apps(source) if app == ALL else [app])
+    ]
+    with ThreadPoolExecutor(BUILDERS) as pool:
+        built = list(pool.map(lambda what: building.build(source, out, *what), wanted))
+    if as_json:
+        click.echo(json.dumps([{"path": str(file.path), **_plain(file.info)} for file in built], indent=2))
+    else:
+        Console().print(_built(built))
+
+
+@image.command(epilog="Example: edgeagent image inspect build/images/x86_64/aggregate.elf --json")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+def inspect(file: Path, as_json: bool) -> int:
+    """Say what an image is: architecture, size (its attack surface), digest, what it declares.
+
+    Exit code 1: its build id doesn't match its bytes. 6: it can't be a guest.
+    """
+    try:
+        info = inspection.inspect(DiskFiles().read(file, inspection.MAX_IMAGE))
+    except ImageError as error:
+        raise ImageError(error.what, where=str(file), remedy=error.remedy) from error
+    except OSError as error:
+        reason = (
+            "too large for an image" if error.errno == errno.EFBIG else (error.strerror or str(error)).lower()
+        )
+        raise ImageError(reason, where=str(file)) from error
+    if as_json:
+        click.echo(json.dumps(_plain(info), indent=2))
+    else:
+        Console().print(_inspected(file, info))
+    return 0 if info.build_id_verified else 1
+
+
+def _plain(info: ImageInfo) -> dict[str, object]:
+    plain = dataclasses.asdict(info)
+    plain["sections"] = [{"name": name, "size": size} for name, size in info.sections]
+    plain["log_ring"] = {"address": info.log_ring[0], "size": info.log_ring[1]}
+    return plain
+
+
+def _built(built: list[ImageFile]) -> Table:
+    table = Table(box=None, header_style="bold")
+    for title in ("image", "size", "in memory", "build id"):
+        table.add_column(title, justify="right" if title in ("size", "in memory") else "left", no_wrap=True)
+    for file in built:
+        info = file.info
+        table.add_row(str(file.path), f"{info.size:,}", f"{info.loaded:,}", info.build_id[:16])
+    return table
+
+
+_MATCH = Text("matches the file", "green")
+_MISMATCH = Text("doesn't match the file: it was changed after it was built", "red")
+
+
+def _inspected(file: Path, info: ImageInfo) -> Group:
+    facts = Table(box=None, show_header=False)
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    said = info.declaration
+    for name, value in (
+        ("app", f"{said.app} {said.version} (state {said.state_version}, ABI {said.abi})"),
+        ("architecture", info.arch),
+        ("attack surface", f"{info.size:,} bytes, channels: {', '.join(said.channels)}"),
+        ("in memory", f"{info.loaded:,} bytes, entry {info.entry:#x}"),
+        ("log ring", f"{info.log_ring[1]:,} bytes at {info.log_ring[0]:#x}"),
+        ("symbols", "stripped" if info.stripped else "present"),
+        ("sha256", info.digest),
+        ("build id", info.build_id),
+        ("", _MATCH if info.build_id_verified else _MISMATCH),
+    ):
+        facts.add_row(name, value)
+    sections = Table(box=None, header_style="bold")
+    sections.add_column("section")
+    sections.add_column("bytes", justify="right")
+    for name, size in info.sections:
+        sections.add_row(name, f"{size:,}")
+    return Group(Text(str(file), style="bold"), facts, Text(), sections)
