@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from edgeagent.errors import ConfigError
 from edgeagent.host.clock import SystemClock
 from edgeagent.sim.home import MAX_SENSORS, Plan, messages
 from edgeagent.sim.truth import Truth
 
 from .durations import duration as ms
+from .quantiles import per_mille
 from .sending import send
 
 SLACK_MS = 5000
@@ -43,7 +43,9 @@ EXAMPLE = "Example: edgeagent simulate --broker mqtt://127.0.0.1 --sensors 200 -
     help="Write what the windows must be (JSON lines).",
 )
 @click.option("--window", type=ms, default="60s", show_default=True, help="Window of the truth.")
-@click.option("--quantiles", default="0.5,0.95", show_default=True, help="Quantiles of the truth.")
+@click.option(
+    "--quantiles", type=per_mille, default="0.5,0.95", show_default=True, help="Quantiles of the truth."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def simulate(
     broker: str,
@@ -57,7 +59,7 @@ def simulate(
     qos: int,
     truth_path: Path | None,
     window: int,
-    quantiles: str,
+    quantiles: tuple[int, ...],
     as_json: bool,
 ) -> None:
     """Play a home of simulated sensors, and write down what their windows must be.
@@ -72,16 +74,8 @@ def simulate(
         broker=broker,
         coap=coap,
         qos=qos,
-        truth=Truth(window, per_mille(quantiles)),
+        truth=Truth(window, quantiles),
         truth_path=truth_path,
         horizon=window + disorder + SLACK_MS,
         as_json=as_json,
     )
-
-
-def per_mille(text: str) -> tuple[int, ...]:
-    """Quantiles such as 0.5,0.95 as per mille."""
-    try:
-        return tuple(round(float(one) * 1000) for one in text.split(",") if one)
-    except ValueError:
-        raise ConfigError(f"{text!r} is no list of quantiles such as 0.5,0.95") from None

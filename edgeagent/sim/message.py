@@ -30,7 +30,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One payload. ``due``: when to send it, ms since 1970; ``fault``: why nobody can read it, or ""."""
+    """One payload. ``due``: when to send it, ms since 1970, 0 for at once; ``fault``: why nobody can read it, or ""."""
 
     due: int
     via: Via

@@ -50,7 +50,7 @@ def play(
     ``sent`` is told of each message that was handed in. Returns when all of them are confirmed.
     """
     for message in messages:
-        wait = message.due - clock.now_ms()
+        wait = message.due - clock.now_ms() if message.due else 0
         if stop.wait(wait / 1000) if wait > 0 else stop.is_set():
             break
         outboxes[message.via].send(message)
