@@ -1,0 +1,74 @@
+/* The app `aggregate`: payloads in, window summaries out. One instance, in static memory and the arena. */
+#ifndef AGGREGATE_H
+#define AGGREGATE_H
+
+#include "../../protocol/edge.h"
+#include "config.h"
+#include "table.h"
+
+enum { AGGREGATE_VERSION = 1, AGGREGATE_STATE_VERSION = 1 };
+
+/* Flags of a summary. */
+enum { FLAG_PARTIAL = 1, FLAG_ROUNDED = 2 };
+
+static const uint64_t latest_time = 253402300799999; /* the end of the year 9999, ms */
+
+struct report {
+    bool begun;
+    uint64_t start; /* ms, arrival time */
+    uint64_t payloads, values;
+    uint64_t reasons[EDGE_REASONS];
+};
+
+struct aggregate {
+    struct config config;
+    struct tables tables;
+    struct report report;
+    uint64_t seq;    /* of the frame being processed */
+    uint64_t now;    /* its time, ms */
+    uint64_t latest; /* the latest frame time since the clock was last set back */
+    uint64_t swept;  /* the second of frame time in which all series were last looked at */
+    uint64_t due;    /* before this frame time no window can close: saves looking, decides nothing */
+    uint64_t recent_start; /* of the window that the last value fell into */
+    bool started;    /* latest and swept mean something */
+};
+
+extern struct aggregate agg;
+
+/* ---- engine.c: clocks and windows ---- */
+
+/* A frame of this time came: close what is over, report what is due. */
+void engine_time(uint64_t seq, uint64_t now);
+/* Close every window. */
+void engine_drain(void);
+
+/* One number of a payload. */
+struct value {
+    struct edge_dec number;
+    uint64_t time; /* event time, ms */
+    const uint8_t *field, *unit;
+    uint8_t field_size, unit_size;
+    uint8_t reason; /* not EDGE_OK: counted as this instead */
+    bool dead;      /* replaced by a later one of the same key */
+};
+
+/* Count a payload's values; topic is their source. */
+void engine_apply(const uint8_t *topic, size_t topic_size, const struct value *values, uint32_t count);
+
+/* ---- emit.c: frames out ---- */
+
+void emit_summary(const struct window *w, uint8_t flags);
+/* Say the report, if it says anything, and begin the one that holds `now`. */
+void emit_report(uint64_t now);
+void emit_reject(enum edge_reason reason, size_t offset);
+
+/* ---- payload.c: bytes to values ---- */
+
+void payload_take(uint16_t format, const uint8_t *topic, size_t topic_size, const uint8_t *payload, size_t size);
+
+/* ---- state.c ---- */
+
+void state_save(void);
+int state_restore(const uint8_t *bytes, size_t size);
+
+#endif
