@@ -49,6 +49,8 @@ _ALLOWED: Final = {
 _COMMON: Final = frozenset({0x30, 0x31, 0x32, 0x33, 0x3A, 0x3B})
 """First bytes of a PUBLISH of QoS 0 or 1; DUP goes with QoS 1 only (MQTT-3.3.1-2)."""
 _NONE: Final = frozenset[int]()
+_BEYOND: Final = "PUBLISH: its fields run beyond the packet"
+_NO_ID: Final = "PUBLISH: QoS 1 with packet id 0"
 
 
 class MqttReceiver:
@@ -141,7 +143,7 @@ class MqttReceiver:
             self._fail(error)
         except IndexError:
             # Packets are looked at only when they are complete, so a read beyond the data is a read beyond a packet.
-            self._fail(RemoteProtocolError("PUBLISH: its fields run beyond the packet"))
+            self._fail(RemoteProtocolError(_BEYOND))
         else:
             if at < len(data):
                 self._held += data[at:]
@@ -165,8 +167,8 @@ class MqttReceiver:
             size = data[at + 1]
             body = at + 2
             if size > 127:
-                self._wanted = end - at + 1
                 if end - at < 3:
+                    self._wanted = 3
                     break
                 high = data[at + 2]
                 if high < 128:
@@ -175,6 +177,7 @@ class MqttReceiver:
                 else:
                     size, body = self._long_size(data, at, end)
                     if not body:
+                        self._wanted = end - at + 1
                         break
             stop = body + size
             if head not in common or stop > end or size > limit:
@@ -199,7 +202,7 @@ class MqttReceiver:
                 packet_id = data[payload_at] << 8 | data[payload_at + 1]
                 payload_at += 2
                 if not packet_id:
-                    raise RemoteProtocolError("PUBLISH: QoS 1 with packet id 0")
+                    raise RemoteProtocolError(_NO_ID if payload_at <= stop else _BEYOND)
             content_format = FORMAT_UNKNOWN
             if v5:
                 if data[payload_at]:
@@ -207,7 +210,7 @@ class MqttReceiver:
                 else:
                     payload_at += 1
             if payload_at > stop:
-                raise RemoteProtocolError("PUBLISH: its fields run beyond the packet")
+                raise RemoteProtocolError(_BEYOND)
             topic = known(name) or self._new_topic(name)
             if (size > MAX_PAYLOAD and stop - payload_at > MAX_PAYLOAD) or len(topic) > MAX_TOPIC:
                 give(Oversized(topic[:MAX_TOPIC], size, packet_id))
@@ -224,6 +227,8 @@ class MqttReceiver:
 
     def _format(self, data: bytes, at: int, end: int) -> tuple[int, int]:
         """Content format from the properties at ``at``, and where they end."""
+        if at >= end:
+            raise RemoteProtocolError(_BEYOND)
         size = data[at]
         block = data[at : at + 1 + size] if size <= MAX_REMEMBERED else b""
         remembered = self._formats.get(block)

@@ -29,9 +29,8 @@ class RateLimit:
         unit_full = max(self._unit_full, now)
         if unit_full - now > allowance:
             return False
-        if self._source[0]:
-            if not self._take(topic, now):
-                return False
+        if self._source[0] and not self._take(topic, now):
+            return False
         self._unit_full = unit_full + interval
         return True
 

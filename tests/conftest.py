@@ -1,0 +1,5 @@
+"""What all rooms' tests share. Each fixture lives in the file that has its idea."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.brokers"]
