@@ -1,8 +1,8 @@
 """Core: which batches to send now, and which to send again. The spool is a port; time is an argument (seconds).
 
-A batch leaves the spool only when it is acknowledged. Until then it is sent again: at once after a reconnect, else after
-a wait that doubles, because a collector that is away for days shall cost little. An acknowledgement proves that somebody
-is there, so it shortens every wait.
+A batch leaves the spool only when it is acknowledged. Until then it is sent again: at once after a reconnect, else
+after a wait that doubles, because a collector that is away for days shall cost little. An acknowledgement proves that
+somebody is there, so it shortens every wait.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One MQTT 5 connection over paho, for boards and collectors: paho's thread on one side, asyncio on the other.
 
-A Link lives for one connection; whoever uses it makes a new one after a loss, so that nothing is resent behind its back.
-Events pass between the threads through HANDOVER places: when asyncio is slow, paho's thread waits and TCP slows the broker.
+A Link lives for one connection; whoever uses it makes a new one after a loss, so that nothing is resent behind its
+back. Events pass between the threads through HANDOVER places: when asyncio is slow, paho's thread waits, and TCP slows
+the broker.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where and as whom to connect. session_expiry: seconds that the broker keeps our session; 0 starts clean."""
+    """Where and as whom to connect. session_expiry: seconds that the broker keeps our session; 0 starts clean.
+
+    receive_maximum: messages, maximum_packet: bytes that the broker may send us (MQTT 5, 3.1.2.11).
+    """
 
     url: str
     client_id: str
@@ -52,6 +56,7 @@ class Broker:
     key: Path | None = None
     session_expiry: int = 0
     receive_maximum: int = 64
+    maximum_packet: int = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +171,10 @@ class Link:
         """Connect and subscribe at QoS 1. UnreachableError within CONNECT_S seconds when that doesn't work."""
         link = cls(broker, asyncio.get_running_loop())
         link._filters = filters
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = broker.session_expiry
         properties.ReceiveMaximum = broker.receive_maximum
+        properties.MaximumPacketSize = broker.maximum_packet
 
         def start() -> None:
             link._client.connect(
@@ -283,7 +289,7 @@ class Link:
             self._call(self._stand)
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self._hand(Message(message.mid, message.qos, message.topic, message.payload))
+        self._hand(Message(message.mid, message.qos, message.topic, bytes(message.payload)))
 
     def _on_publish(
         self, _client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any

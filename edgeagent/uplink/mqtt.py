@@ -1,4 +1,4 @@
-"""Shell: the uplink over MQTT. Connects, publishes what delivery.py says, hands acknowledgements back, connects again."""
+"""Shell: the uplink over MQTT. Publishes what delivery.py says, hands acknowledgements back, connects again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from edgeagent.errors import EdgeAgentError, RemoteProtocolError
+from edgeagent.errors import ConfigError, EdgeAgentError, RemoteProtocolError
 from edgeagent.seal.ack import read_ack
 from edgeagent.seal.keys import VerifyKey, lookup
 
@@ -47,7 +47,7 @@ class UplinkConfig:
     spool_id: bytes
     acknowledge: str = "collector"
     collector_keys: tuple[VerifyKey, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +112,14 @@ class Uplink:
         )
 
     async def run(self) -> None:
-        """Connect, deliver, and again, until cancelled. Errors of configuration (EdgeAgentError, exit code 2) end it."""
+        """Connect, deliver, and again, until cancelled. Only a ConfigError ends it."""
         wait = RECONNECT_FIRST_S
         while True:
             self._state = "connecting"
             try:
                 link = await Link.connect(self._config.broker, [self._ack_topic])
             except EdgeAgentError as error:
-                if error.exit_code == 2:
+                if isinstance(error, ConfigError):
                     raise
                 self._trouble(str(error))
             else:

@@ -1,0 +1,253 @@
+"""`edgeagent collect`: the collector, and what is in its database."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeagent.errors import ConfigError, EnvironmentFaultError
+from edgeagent.host.clock import SystemClock
+from edgeagent.host.disk import DiskFiles
+from edgeagent.seal.keys import MAX_STATEMENT, VerifyKey, read_publics, read_rotation
+from edgeagent.seal.keystore import MAX_PUBLIC
+from edgeagent.uplink import topics
+
+if TYPE_CHECKING:
+    from edgeagent.collector.store import Store
+
+DATABASE = "sqlite:////var/lib/edgeagent/collector.db"
+KEYS = Path("/var/lib/edgeagent/collector-keys")
+
+_path = click.Path(path_type=Path)
+_database = click.option(
+    "--database",
+    default=DATABASE,
+    show_default=True,
+    envvar="EDGEAGENT_DATABASE",
+    help="sqlite: or postgresql: URL.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON value on each line.")
+
+
+def _extra(module: str) -> Any:
+    """A module that needs the extra `cloud`."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("edgeagent"):
+            raise
+        raise EnvironmentFaultError(
+            f"the collector needs {error.name}, which isn't installed",
+            remedy="Run: pip install 'edgeagent[cloud]'",
+        ) from error
+
+
+@contextmanager
+def _store(url: str) -> Iterator[Store]:
+    store: Store = _extra("edgeagent.collector.store").Store(url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="Example: edgeagent collect --database sqlite:///batches.db --broker mqtts://broker.example --keys ./keys",
+)
+@_database
+@click.option("--broker", default="mqtt://localhost", show_default=True, help="mqtt:// or mqtts:// URL.")
+@click.option("--keys", type=_path, default=KEYS, show_default=True, help="Folder of the collector's keys.")
+@click.option("--name", default="", help="Keep this collector's session at the broker while it is away.")
+@click.option("--user", default="", help="User at the broker.")
+@click.option("--password-file", type=_path, help="File whose first line is the password.")
+@click.option("--ca", type=_path, help="CA certificates; default: the system's.")
+@click.option("--certificate", type=_path, help="Client certificate.")
+@click.option("--key", type=_path, help="Client key.")
+@_json
+@click.pass_context
+def collect(
+    context: click.Context,
+    database: str,
+    broker: str,
+    keys: Path,
+    name: str,
+    user: str,
+    password_file: Path | None,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """Receive, verify and store batches until SIGTERM; or, with a command, look after what is stored."""
+    if context.invoked_subcommand:
+        return
+    if name:
+        topics.check_board(name)
+    mqtt = _extra("edgeagent.collector.mqtt")
+    config = mqtt.CollectorConfig(
+        database,
+        mqtt.broker_of(
+            broker, name, user=user, password_file=password_file, ca=ca, certificate=certificate, key=key
+        ),
+        keys,
+        emit=_print_json if as_json else _print_line,
+    )
+    asyncio.run(_until_signal(mqtt.run_collector(config)))
+
+
+async def _until_signal(work: Any) -> None:
+    """Run it; SIGTERM and SIGINT end it cleanly."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+
+
+def _print_json(event: dict[str, Any]) -> None:
+    print(json.dumps(event), flush=True)
+
+
+def _print_line(event: dict[str, Any]) -> None:
+    words = " ".join(
+        f"{name}={value}" for name, value in event.items() if name not in ("event", "time_ms") and value != {}
+    )
+    print(f"{event['event']}: {words}", flush=True)
+
+
+@collect.command(epilog="Example: edgeagent collect enroll --database sqlite:///batches.db attic attic.pem")
+@_database
+@click.argument("board")
+@click.argument("file", type=_path)
+@click.option("--retire", metavar="KID", help="Refuse this key of the board from now on.")
+def enroll(database: str, board: str, file: Path, retire: str | None) -> None:
+    """Let BOARD deliver. FILE has its public key (`edgeagent keys public`) or the statement of a rotation."""
+    topics.check_board(board)
+    now = SystemClock().now_ms()
+    try:
+        data = DiskFiles().read(file, MAX_PUBLIC)
+    except OSError as error:
+        raise ConfigError(f"the file can't be read: {error.strerror or error}", where=str(file)) from error
+    with _store(database) as store:
+        key = _enrollable(store, board, data, file)
+        new = store.enroll(board, key, now)
+        click.echo(f"{board}: {'key' if new else 'known already: key'} {key.kid.hex()}")
+        if retire:
+            store.retire(board, retire, now)
+            click.echo(f"{board}: retired {retire}")
+
+
+def _enrollable(store: Store, board: str, data: bytes, file: Path) -> VerifyKey:
+    if b"-----BEGIN" in data:
+        signers = [key for key in read_publics(data, str(file)) if isinstance(key, VerifyKey)]
+        if len(signers) != 1:
+            raise ConfigError(
+                f"the file has {len(signers)} Ed25519 keys where one is expected",
+                where=str(file),
+                remedy="For a new key of a known board give the statement of `edgeagent keys rotate`.",
+            )
+        return signers[0]
+    known = store.keys(board)
+    if not known:
+        raise ConfigError(
+            "a rotation needs a board that is enrolled", where=board, remedy="Enroll its public key."
+        )
+    rotation = read_rotation(data[: MAX_STATEMENT + 1], known.get)
+    if rotation.board != board:
+        raise ConfigError(f"the statement is of board {rotation.board!r:.70}", where=str(file))
+    return rotation.new
+
+
+@collect.command(epilog="Example: edgeagent collect boards --json")
+@_database
+@_json
+def boards(database: str, as_json: bool) -> None:
+    """List enrolled boards, their keys, and how much each delivered."""
+    from edgeagent.collector.export import iso  # noqa: PLC0415 - beside the store it is for
+
+    with _store(database) as store:
+        for one in store.boards():
+            if as_json:
+                _print_json(asdict(one))
+            else:
+                newest = iso(one.newest_ms) if one.newest_ms is not None else "never"
+                keys = " ".join([*one.keys, *(f"({kid} retired)" for kid in one.retired)])
+                click.echo(f"{one.name:20}  {one.batches:8} batches  newest {newest}  keys {keys}")
+
+
+@collect.command(epilog="Example: edgeagent collect gaps --database sqlite:///batches.db")
+@_database
+@_json
+def gaps(database: str, as_json: bool) -> int:
+    """List batches and outputs that never arrived; exit code 1 when there are any."""
+    with _store(database) as store:
+        found = store.gaps()
+    for one in found:
+        if as_json:
+            _print_json(asdict(one))
+        else:
+            click.echo(f"{one.board}: {one.kind} {one.first}..{one.last} of {one.of} is missing")
+    if not found and not as_json:
+        click.echo("nothing is missing")
+    return 1 if found else 0
+
+
+class _Time(click.ParamType):
+    """ISO 8601, UTC unless it says otherwise; ms since 1970."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """See click.ParamType."""
+        if isinstance(value, int):
+            return value
+        try:
+            when = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no ISO 8601 time such as 2026-05-01T00:00:00Z", param, ctx)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return round(when.timestamp() * 1000)
+
+
+@collect.command(
+    epilog="Example: edgeagent collect export --format csv --board attic --since 2026-05-01 > attic.csv"
+)
+@_database
+@click.option("--format", "how", type=click.Choice(["csv", "senml"]), default="csv", show_default=True)
+@click.option("--board", help="Only this board's.")
+@click.option("--unit", help="Only this unit's.")
+@click.option("--since", type=_Time(), help="Windows that start then or later.")
+@click.option("--until", type=_Time(), help="Windows that start before then.")
+def export(
+    database: str, how: str, board: str | None, unit: str | None, since: int | None, until: int | None
+) -> None:
+    """Write summaries to standard output as CSV or SenML JSON."""
+    formats = importlib.import_module("edgeagent.collector.export")
+    choice = _extra("edgeagent.collector.store").Choice(board, unit, since, until)
+    with _store(database) as store:
+        lines = formats.csv_lines if how == "csv" else formats.senml_lines
+        for line in lines(store.summaries(choice)):
+            sys.stdout.write(line)
