@@ -30,13 +30,15 @@ DATABASE = "sqlite:////var/lib/edgeagent/collector.db"
 KEYS = Path("/var/lib/edgeagent/collector-keys")
 
 _path = click.Path(path_type=Path)
-_database = click.option(
-    "--database",
-    default=DATABASE,
-    show_default=True,
-    envvar="EDGEAGENT_DATABASE",
-    help="sqlite: or postgresql: URL.",
-)
+DATABASE_HELP = "sqlite: or postgresql: URL."
+
+
+def _given(context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    """A command's own --database, or the one before the command."""
+    return value or str(context.parent.params["database"] if context.parent else DATABASE)
+
+
+_database = click.option("--database", callback=_given, help=DATABASE_HELP)
 _json = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON value on each line.")
 
 
@@ -66,7 +68,9 @@ def _store(url: str) -> Iterator[Store]:
     invoke_without_command=True,
     epilog="Example: edgeagent collect --database sqlite:///batches.db --broker mqtts://broker.example --keys ./keys",
 )
-@_database
+@click.option(
+    "--database", default=DATABASE, show_default=True, envvar="EDGEAGENT_DATABASE", help=DATABASE_HELP
+)
 @click.option("--broker", default="mqtt://localhost", show_default=True, help="mqtt:// or mqtts:// URL.")
 @click.option("--keys", type=_path, default=KEYS, show_default=True, help="Folder of the collector's keys.")
 @click.option("--name", default="", help="Keep this collector's session at the broker while it is away.")
@@ -215,21 +219,16 @@ def gaps(database: str, as_json: bool) -> int:
     return 1 if found else 0
 
 
-class _Time(click.ParamType):
+def _time(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
     """ISO 8601, UTC unless it says otherwise; ms since 1970."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """See click.ParamType."""
-        if isinstance(value, int):
-            return value
-        try:
-            when = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no ISO 8601 time such as 2026-05-01T00:00:00Z", param, ctx)
-        when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        return round(when.timestamp() * 1000)
+    if value is None:
+        return None
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no ISO 8601 time such as 2026-05-01T00:00:00Z") from None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return round(when.timestamp() * 1000)
 
 
 @collect.command(
@@ -239,8 +238,8 @@ class _Time(click.ParamType):
 @click.option("--format", "how", type=click.Choice(["csv", "senml"]), default="csv", show_default=True)
 @click.option("--board", help="Only this board's.")
 @click.option("--unit", help="Only this unit's.")
-@click.option("--since", type=_Time(), help="Windows that start then or later.")
-@click.option("--until", type=_Time(), help="Windows that start before then.")
+@click.option("--since", callback=_time, help="Windows that start then or later.")
+@click.option("--until", callback=_time, help="Windows that start before then.")
 def export(
     database: str, how: str, board: str | None, unit: str | None, since: int | None, until: int | None
 ) -> None:
