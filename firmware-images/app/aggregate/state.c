@@ -33,7 +33,7 @@ static void flush(void) {
     staged = 0;
 }
 
-static void put(uint64_t value) {
+__attribute__((noinline)) static void put(uint64_t value) {
     if (staged > STAGE - 10) {
         flush();
     }
@@ -44,7 +44,7 @@ static void put(uint64_t value) {
     stage[staged++] = (uint8_t)value;
 }
 
-static void put_signed(int64_t value) {
+__attribute__((noinline)) static void put_signed(int64_t value) {
     put(value < 0 ? ~((uint64_t)value << 1) : (uint64_t)value << 1);
 }
 
@@ -173,7 +173,7 @@ static struct {
     bool failed;
 } in;
 
-static uint64_t get_upto(uint64_t limit) {
+__attribute__((noinline)) static uint64_t get_upto(uint64_t limit) {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64 && in.at < in.end; shift += 7) {
         uint8_t byte = *in.at++;
@@ -191,7 +191,7 @@ static uint32_t get32(uint32_t limit) {
     return (uint32_t)get_upto(limit);
 }
 
-static int64_t get_signed(void) {
+__attribute__((noinline)) static int64_t get_signed(void) {
     uint64_t value = get_upto(UINT64_MAX);
     return (int64_t)(value >> 1 ^ (0 - (value & 1)));
 }
