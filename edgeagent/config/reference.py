@@ -1,4 +1,7 @@
-"""The configuration's reference, made from the schema: `python -m edgeagent.config.reference > docs/configuration.md`."""
+"""The configuration's reference page, made from the schema.
+
+Run `python -m edgeagent.config.reference > docs/configuration.md`.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from dataclasses import fields
 from typing import Any
 
 from . import schema
-from .load import SECTIONS, OFF_WHEN_ABSENT
+from .load import OFF_WHEN_ABSENT, SECTIONS
 
 _HEAD = """# Configuration
 
-One TOML file, given with `edgeagent run --config FILE`. Relative paths start from the file's folder. Durations are written as
-`"250ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`, sizes as `"512KiB"`, `"64MiB"`, `"1GiB"`. An unknown key, a wrong type or a value out
-of bounds is refused with file, line and key before anything is started. This page is made from `edgeagent/config/schema.py`.
+One TOML file, given with `edgeagent run --config FILE`. Relative paths start from the file's folder. Durations are
+written as `"250ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`, sizes as `"512KiB"`, `"64MiB"`, `"1GiB"`. An unknown key, a wrong
+type or a value out of bounds is refused with file, line and key before anything is started. This page is made from
+`edgeagent/config/schema.py`.
 """
 
 

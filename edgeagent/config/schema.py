@@ -98,6 +98,9 @@ class Unit:
     image: Path | None = setting(r.optional(r.path), None, "image file, instead of app")
     accelerator: str = setting(r.choice("auto", "kvm", "tcg"), "auto", "auto: what the probe chose")
     memory: int = setting(r.size("2MiB", "1GiB"), "8MiB", "guest RAM")
+    starts: int = setting(
+        r.whole(1, 10_000), 10, "starts of the guest within ten minutes before it stays down"
+    )
     topics: tuple[str, ...] = setting(
         r.many(r.text(r"[^\0]{1,1024}", "topic filter"), least=1),
         doc="MQTT topic filters; CoAP paths are matched by them too",

@@ -24,7 +24,7 @@ MAX_STATE = 64 << 20
 class Checkpoint:
     """A guest's state after input seq and output out, and the configuration it was run with.
 
-    epoch names the log that seq and out are numbers of: random, made with the log.
+    A state of no bytes lets the app begin anew with the numbers going on.
     """
 
     seq: int
@@ -32,19 +32,18 @@ class Checkpoint:
     state: bytes
     app: str
     state_version: int
-    epoch: int
     config: dict[str, Any] = field(default_factory=dict)
 
     def pack(self) -> bytes:
-        """Epoch, configuration and state as one blob for the journal."""
-        return cbor.dumps([self.epoch, self.config, self.state])
+        """Configuration and state as one blob for the journal."""
+        return cbor.dumps([self.config, self.state])
 
 
 def unpack(seq: int, out: int, blob: bytes, app: str, state_version: int) -> Checkpoint:
     """The reverse of pack. DamagedError if the blob is none."""
     match cbor.loads(blob, limit=MAX_STATE, what="checkpoint"):
-        case [int(epoch), Mapping() as config, bytes(state)]:
-            return Checkpoint(seq, out, state, app, state_version, epoch, dict(config))
+        case [Mapping() as config, bytes(state)]:
+            return Checkpoint(seq, out, state, app, state_version, dict(config))
     raise DamagedError("the checkpoint holds no configuration and state")
 
 

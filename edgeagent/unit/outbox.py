@@ -68,7 +68,7 @@ class Outbox:
             raise GuestError(f"said output {said.out} after {self.last}")
         if not self._items:
             self._since = now
-        self._items.append(Output(said.out, kind, body))
+        self._items.append(Output(said.out, said.seq, kind, body))
         self._bytes += len(body)
         if isinstance(said, Summary):
             self.counts.summaries += 1

@@ -225,7 +225,7 @@ class Pipeline:
 
                 def work() -> None:
                     self.log.append(data, count)
-                    self.log.commit(self._sync)
+                    self.log.commit(sync=self._sync)
 
                 await self._retrying(lambda: self._writer(work), "input log")
                 self.plan.fed += len(data)

@@ -44,7 +44,7 @@ class InputLog(Protocol):
     def append(self, frames: bytes, count: int) -> None:
         """Add encoded frames of consecutive seqs."""
 
-    def commit(self, sync: bool) -> None:  # noqa: FBT001 - the journal's own signature
+    def commit(self, *, sync: bool) -> None:
         """Make what was appended durable."""
 
     def reader(self, after_seq: int) -> LogReader:
@@ -59,9 +59,10 @@ class InputLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A summary or report that passed the contract: its number, its frame type and its body as the guest sent it."""
+    """A summary or report that kept the contract: its number, the input it came from, frame type and body as sent."""
 
     out: int
+    seq: int
     type: int
     body: bytes
 
@@ -80,5 +81,5 @@ class Batches(Protocol):
 class Writer(Protocol):
     """Runs a function in the writer's thread, where everything that syncs happens, and waits for it."""
 
-    async def __call__(self, work: Callable[[], T]) -> T:
+    async def __call__(self, work: Callable[[], T], /) -> T:
         """What work returns, or its exception."""

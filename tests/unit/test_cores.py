@@ -224,7 +224,7 @@ def test_checkpoint_plan():
 
 
 def test_a_checkpoint_comes_back_and_damage_is_named():
-    one = checkpointing.Checkpoint(5, 3, b"state", "aggregate", 1, 77, {"window": 1})
+    one = checkpointing.Checkpoint(5, 3, b"state", "aggregate", 1, {"window": 1})
     assert checkpointing.unpack(5, 3, one.pack(), "aggregate", 1) == one
     with pytest.raises(DamagedError):
         checkpointing.unpack(5, 3, b"\x01", "aggregate", 1)

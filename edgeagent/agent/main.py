@@ -1,0 +1,278 @@
+"""The agent: opens everything, connects rooms, runs until it is told to stop, and ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import platform
+import random
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from edgeagent.config.schema import Config, Unit
+from edgeagent.control.server import ControlServer
+from edgeagent.errors import EnvironmentFaultError
+from edgeagent.host.clock import SystemClock
+from edgeagent.host.disk import DiskFiles, FolderLock, remove_leftovers
+from edgeagent.host.logs import LogBook
+from edgeagent.ingest.delivery import newest_mqtt
+from edgeagent.ingest.mqtt import MqttSettings, MqttSource
+from edgeagent.ingest.mqtt_packets import Subscription
+from edgeagent.journal.spool import Spool
+from edgeagent.seal.keys import VerifyKey
+from edgeagent.seal.keystore import KeyStore, load_recipients, load_verifiers
+from edgeagent.unit.arrival import ArrivalClock
+from edgeagent.unit.router import Router
+from edgeagent.unit.settings import guest_config
+from edgeagent.uplink.link import Broker
+from edgeagent.uplink.mqtt import Uplink, UplinkConfig
+from edgeagent.vmm.machines import MACHINES
+from edgeagent.vmm.qemu import Qemu
+
+from .accelerator import choose
+from .batches import SealedBatches, Sealing
+from .images import Choice, check_state, read_image
+from .journals import UnitJournal, open_journal
+from .snapshot import Parts, snapshot
+from .units import Shared, UnitRuntime
+from .writer import WriterThread
+
+STOP_S = 15.0
+"""Longest orderly end; what isn't stored by then is replayed at the next start."""
+UPLINK_FLUSH_S = 2.0
+"""How long a stop waits for the last batches to be acknowledged."""
+
+_log = logging.getLogger("agent")
+
+
+class Agent:
+    """One board's agent. ``run`` until stop is set or something that can't be mended here happens."""
+
+    def __init__(self, config: Config, book: LogBook) -> None:
+        self._config = config
+        self._book = book
+        self._files = DiskFiles()
+        self._clock = SystemClock()
+        self._writer = WriterThread()
+        self._started = time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start, serve, stop. EdgeAgentError with one clear line when it can't start."""
+        async with AsyncExitStack() as stack:
+            config, board = self._config, self._config.board
+            lock = self._take_folder(board.state)
+            stack.callback(lock.release)
+            stack.callback(self._writer.close)
+            keys = KeyStore(self._files, config.seal.keys or board.state / "keys")
+            sealing = Sealing(
+                board.name,
+                keys.signer(),
+                load_recipients(self._files, config.seal.recipients),
+                config.seal.cipher,
+            )
+            verifiers = load_verifiers(self._files, config.uplink.collector_keys)
+            spool = Spool.open(
+                self._files,
+                board.state / "spool",
+                new_id=os.urandom(16),
+                cap_bytes=config.journal.spool_cap,
+                when_full="drop-oldest" if config.journal.when_full == "drop-oldest" else "block",
+            )
+            stack.callback(spool.close)
+            images = {unit.name: read_image(unit, board, platform.machine()) for unit in config.units}
+            apps = {name: info.declaration.app for name, (_, info) in images.items()}
+            batches = SealedBatches(spool, sealing, self._writer, apps)
+            journals = {unit.name: self._journal(unit, spool) for unit in config.units}
+            for unit in config.units:
+                stack.callback(journals[unit.name].log.close)
+                path, info = images[unit.name]
+                check_state(path, info, journals[unit.name].start, self._folder(unit))
+            newest, tag = recall(journals.values())
+            arrival = ArrivalClock(newest, self._clock.monotonic())
+            vmm = Qemu(MACHINES)
+            shared = Shared(
+                config,
+                vmm,
+                batches,
+                self._writer,
+                lambda: arrival.read(self._clock.now_ms(), self._clock.monotonic(), self._clock.synchronised),
+                self._clock.monotonic,
+            )
+            units: list[UnitRuntime] = []
+            for unit in config.units:
+                path, info = images[unit.name]
+                accelerator, why = await choose(unit.accelerator, info.arch, board, vmm, self._files)
+                spooled = spool.last(unit.name).out
+                choice = Choice(path, info, info.arch, accelerator, why, spooled)
+                units.append(UnitRuntime(unit, journals[unit.name], choice, shared))
+                _log.info("unit %s: %s on %s: %s", unit.name, path, accelerator, why)
+            router = Router(units)
+            uplink = self._uplink(spool, batches, verifiers)
+            batches.on_new = uplink.wake
+            loop = asyncio.get_running_loop()
+            batches.on_room = functools.partial(_soon, loop, units)
+            mqtt = self._mqtt(router, tag)
+            parts = Parts(config, self._started, arrival, units, router, mqtt, None, spool, batches, uplink)
+            control = ControlServer(
+                board.runtime,
+                {"status": lambda _: snapshot(parts), "logs": self._logs},
+            )
+            await control.start()
+            stack.push_async_callback(control.stop)
+            await self._serve(units, uplink, mqtt, stop)
+
+    async def _serve(
+        self, units: list[UnitRuntime], uplink: Uplink, mqtt: MqttSource | None, stop: asyncio.Event
+    ) -> None:
+        async with running(uplink.run()):
+            stopped = asyncio.create_task(stop.wait())
+            settled = asyncio.create_task(_settle(units))
+            await _first(stopped, settled)
+            if stop.is_set():
+                await _cancel(settled)
+                return
+            async with contextlib.AsyncExitStack() as work:
+                tasks = [await work.enter_async_context(running(unit.run())) for unit in units]
+                sources = contextlib.AsyncExitStack()
+                await work.enter_async_context(sources)
+                if mqtt is not None:
+                    tasks.append(await sources.enter_async_context(running(mqtt.run())))
+                _log.info("running: %d units", len(units))
+                await _first(stopped, *tasks)
+                _log.info("stopping")
+                await sources.aclose()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_S):
+                        await asyncio.gather(*(unit.close() for unit in units))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(UPLINK_FLUSH_S):
+                    while uplink.status.state == "connected" and uplink.status.under_way:
+                        await asyncio.sleep(0.05)
+
+    # ---- parts ---------------------------------------------------------------------------------------------------
+
+    def _take_folder(self, folder: Path) -> FolderLock:
+        try:
+            self._files.make_folder(folder)
+            lock = FolderLock(folder)
+            remove_leftovers(folder)
+        except OSError as error:
+            raise EnvironmentFaultError(
+                f"the state folder can't be used: {error.strerror}",
+                where=str(folder),
+                remedy="Set board.state to a folder that the agent may write.",
+            ) from error
+        return lock
+
+    def _folder(self, unit: Unit) -> Path:
+        """In a tmpfs, as /run is, where durability is memory: a power cut loses it, and flash is spared."""
+        board = self._config.board
+        base = board.state if self._config.journal.durability == "disk" else board.runtime / "journal"
+        return base / "units" / unit.name
+
+    def _journal(self, unit: Unit, spool: Spool) -> UnitJournal:
+        return open_journal(
+            self._files,
+            self._folder(unit),
+            cap=self._config.journal.log_cap,
+            lossy=self._config.journal.durability == "memory",
+            spooled=spool.last(unit.name),
+            config=guest_config(unit),
+        )
+
+    def _uplink(self, spool: Spool, batches: SealedBatches, verifiers: Iterable[VerifyKey]) -> Uplink:
+        settings, board = self._config.uplink, self._config.board
+        broker = Broker(
+            settings.url,
+            f"edgeagent-{board.name}-uplink",
+            user=settings.user,
+            password_file=settings.password_file,
+            ca=settings.ca,
+            certificate=settings.certificate,
+            key=settings.key,
+        )
+        config = UplinkConfig(broker, board.name, spool.spool_id, settings.acknowledge, tuple(verifiers))
+        return Uplink(config, batches, self._writer)
+
+    def _mqtt(self, router: Router, tag: int) -> MqttSource | None:
+        settings = self._config.mqtt
+        if settings is None:
+            return None
+        filters = dict.fromkeys(topic for unit in self._config.units for topic in unit.topics)
+        options = MqttSettings(
+            settings.url,
+            settings.client_id or f"edgeagent-{self._config.board.name}",
+            tuple(Subscription(one, settings.qos) for one in filters),
+            version=settings.version,
+            user=settings.user,
+            password_file=settings.password_file,
+            ca=settings.ca,
+            certificate=settings.certificate,
+            key=settings.key,
+            keepalive=settings.keepalive // 1000,
+            session_expiry=settings.session_expiry // 1000,
+            receive_maximum=settings.receive_maximum,
+            take_retained=settings.retained == "take",
+        )
+        return MqttSource(options, router, newest_tag=tag, jitter=random.random)
+
+    def _logs(self, request: dict[str, object]) -> dict[str, object]:
+        after, most = request.get("after"), request.get("most")
+        number, lines = self._book.after(
+            after if isinstance(after, int) else 0, most if isinstance(most, int) else 100
+        )
+        return {"number": number, "lines": lines}
+
+
+def recall(journals: Iterable[UnitJournal]) -> tuple[int, int]:
+    """What the newest segments of the logs remember: the newest arrival time (ms) and the newest MQTT tag."""
+    newest, tag = 0, 0
+    for journal in journals:
+        readings = list(journal.log.tail())
+        newest = max([newest, *(one.time_ms for one in readings)])
+        tag = max(tag, newest_mqtt(one.tag for one in readings))
+    return newest, tag
+
+
+def _soon(loop: asyncio.AbstractEventLoop, units: list[UnitRuntime]) -> None:
+    """Wake the guests; called in the writer's thread."""
+
+    def wake() -> None:
+        for unit in units:
+            unit.supervisor.wake()
+
+    loop.call_soon_threadsafe(wake)
+
+
+async def _settle(units: list[UnitRuntime]) -> None:
+    for unit in units:
+        await unit.settle()
+
+
+async def _first(*tasks: asyncio.Task[Any]) -> None:
+    """Wait for the first one; an exception of any that is done is raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that ends with the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        await _cancel(task)
