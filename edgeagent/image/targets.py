@@ -33,6 +33,20 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             bus="mmio",
             forbidden=re.compile(r"%(?:[xyz]?mm|st\b|k[0-7])|^(?:f[a-z]|rep|ldmxcsr|stmxcsr|xgetbv|emms)"),
         ),
+        "aarch64": Target(
+            elf_machine=183,
+            triple="aarch64-none-elf",
+            flags=("-mgeneral-regs-only",),
+            bus="mmio",
+            forbidden=re.compile(r"\b[vqdsbh](?:[12]?[0-9]|3[01])\b(?:\.|,|$)"),
+        ),
+        "riscv64": Target(
+            elf_machine=243,
+            triple="riscv64-none-elf",
+            flags=("-march=rv64imac", "-mabi=lp64", "-mcmodel=medany", "-mno-relax"),
+            bus="mmio",
+            forbidden=re.compile(r"^(?!fence)(?:c\.)?f[a-z]|^v(?:[ls]|set|mv|add)"),
+        ),
     }
 )
 

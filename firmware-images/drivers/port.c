@@ -31,8 +31,8 @@ static struct virtq receive, transmit, control_receive, control_transmit;
 
 /* Never read before the device or this driver has written it, so nobody need zero it. */
 #define UNZEROED __attribute__((section(".noinit")))
-UNZEROED static _Alignas(4096) uint8_t receive_buffers[RECEIVE_BUFFERS][RECEIVE_SIZE];
-UNZEROED static _Alignas(4096) uint8_t transmit_buffers[TRANSMIT_BUFFERS][TRANSMIT_SIZE];
+UNZEROED static _Alignas(64) uint8_t receive_buffers[RECEIVE_BUFFERS][RECEIVE_SIZE];
+UNZEROED static _Alignas(64) uint8_t transmit_buffers[TRANSMIT_BUFFERS][TRANSMIT_SIZE];
 UNZEROED static _Alignas(8) uint8_t control_buffers[CONTROL_BUFFERS][CONTROL_SIZE];
 UNZEROED static struct control replies[CONTROL_REPLIES];
 

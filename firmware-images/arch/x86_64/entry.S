@@ -153,8 +153,7 @@ tss:
     .short 0, tss_end - tss
 tss_end:
 
-    .bss
-    .balign 4096
+    .section .tables, "aw", @nobits /* aligned by link.ld */
 page_root: .skip 4096
 page_directories: .skip 4096
     .globl page_low
