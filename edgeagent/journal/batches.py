@@ -23,7 +23,7 @@ from zlib import crc32
 
 from edgeagent.errors import DamagedError, LocalProtocolError
 
-from .formats import MAX_NOTE, NEVER
+from .formats import NEVER
 
 MAX_BATCH = 1 << 20
 """Bytes of a sealed batch."""
@@ -167,16 +167,12 @@ class Note:
     last: Mapping[str, Last]
 
     def encode(self) -> bytes:
-        """Bytes for the header; LocalProtocolError above MAX_UNITS."""
-        if len(self.last) > MAX_UNITS:
-            raise LocalProtocolError(f"a spool remembers at most {MAX_UNITS} units", where="spool")
+        """Bytes for the header; at most MAX_UNITS units keep it below MAX_NOTE."""
         pieces = [self.spool_id, self.position.encode(), _COUNT.pack(len(self.last))]
         for unit, last in self.last.items():
             name = unit.encode()
             pieces += bytes((len(name),)), name, _LAST.pack(*last)
-        note = b"".join(pieces)
-        assert len(note) <= MAX_NOTE  # noqa: S101  # follows from MAX_UNITS and MAX_UNIT
-        return note
+        return b"".join(pieces)
 
 
 def parse_note(data: bytes, where: str) -> Note:

@@ -7,6 +7,10 @@ What makes a crash decidable:
 - after a failed write or sync everything behind the last commit is cut off, because the kernel may have dropped those
   pages and would call a second sync a success.
 
+One case is left: a process is killed, the disk fails the sync of what it wrote when the next one opens the chain, the
+one after that opens it without an error, and then the power fails. The kernel tells nobody that the pages aren't on the
+disk. The log's ``known_seq`` notices if any of that was processed.
+
 One thread appends, commits and trims. Readers may be in one other thread; they see what is committed.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ from edgeagent.errors import DamagedError, LocalProtocolError
 from edgeagent.host.files import Files
 
 from .batches import (
+    MAX_UNITS,
     Batch,
     BatchRecords,
     Last,
@@ -72,6 +73,7 @@ class Spool:
         self._ahead: set[int] = set()
         self._last = dict(note.last)
         self._committed = dict(note.last)
+        self._resting: SpoolReader | None = None
 
     @classmethod
     def open(
@@ -96,7 +98,7 @@ class Spool:
         with chain.closed_on_error():
             note = parse_note(chain.note, str(chain.segments[-1].path))
             position, last = note.position, dict(note.last)
-            for piece in chain.recover(known=note.position.gone):
+            for piece in chain.recover():
                 for record in parse_records(piece):
                     if isinstance(record, Position):
                         position = record
@@ -172,10 +174,31 @@ class Spool:
             self._ahead.remove(gone)
         self._position = replace(self._position, gone=gone)
 
-    def reader(self, after: int | None = None) -> SpoolReader:
-        """Reads committed batches behind that number; by default, behind those that are gone."""
-        after = self._position.gone if after is None else after
+    def reader(self, after: int = 0) -> SpoolReader:
+        """Reads committed batches behind that number."""
+        after = max(self._position.gone, after)
         return SpoolReader(self, ChainReader(self._chain, after, may_jump=True), self._on_damage)
+
+    def pending(self, after: int = 0) -> Iterator[tuple[int, Octets]]:
+        """Number and bytes of committed batches behind that number which the sink is still to have, ascending.
+
+        Going on behind the batch that was given last costs nothing; anywhere else a segment is searched.
+        """
+        reader, self._resting = self._resting, None
+        if reader is None or reader.last != after:
+            if reader is not None:
+                reader.close()
+            reader = self.reader(after)
+        try:
+            while batch := reader.read():
+                yield batch.number, batch.data
+        finally:
+            self._rest(reader)
+
+    def _rest(self, reader: SpoolReader | None) -> None:
+        if self._resting is not None:
+            self._resting.close()
+        self._resting = reader
 
     # ---- the writer's thread -------------------------------------------------------------------------------------
 
@@ -185,6 +208,8 @@ class Spool:
             raise LocalProtocolError(
                 f"outputs {first_out} to {last_out} don't follow on {self.last(unit).out}", where=unit
             )
+        if unit not in self._last and len(self._last) >= MAX_UNITS:
+            raise LocalProtocolError(f"a spool remembers at most {MAX_UNITS} units", where=unit)
         try:
             self._chain.mend()
             number = self._chain.next
@@ -219,7 +244,8 @@ class Spool:
         self._chain.trim(self._kept.gone + 1)
 
     def close(self) -> None:
-        """Give the descriptor back; commit before."""
+        """Give descriptors back; commit before."""
+        self._rest(None)
         self._chain.close()
 
     def _take_back(self) -> None:
@@ -288,30 +314,27 @@ class SpoolReader:
         self._spool = spool
         self._reader = reader
         self._on_damage = on_damage
+        self._parsed: Iterator[Batch | Position] = iter(())
+        self.last = reader.next - 1
+        """Number of the batch given last; before the first, of the one that reading begins behind."""
 
-    def read(self, max_bytes: int = CHUNK) -> list[Batch]:
-        """Some batches, at least one if there is one; [] at the committed end.
-
-        A piece may hold none that is wanted although more follow, so it is read on until one is found.
-        """
-        spool = self._spool
+    def read(self) -> Batch | None:
+        """The next batch; None at the committed end."""
         while True:
+            for record in self._parsed:
+                if isinstance(record, Batch) and self._spool.waits(record.number):
+                    self.last = record.number
+                    return record
             try:
-                piece, _ = self._reader.read(max_bytes)
+                piece, _ = self._reader.read(CHUNK)
             except DamagedError:
                 if self._on_damage == "stop":
                     raise
-                spool.damaged(*self._reader.skip_damaged())
+                self._spool.damaged(*self._reader.skip_damaged())
                 continue
             if not piece:
-                return []
-            wanted = [
-                record
-                for record in parse_records(piece)
-                if isinstance(record, Batch) and spool.waits(record.number)
-            ]
-            if wanted:
-                return wanted
+                return None
+            self._parsed = parse_records(piece)
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -64,8 +64,9 @@ def test_is_a_list(groups, reopen, after, step, trims):
         log.commit(sync=True)
         frames += made
         if index in trims:
+            before = log.first_seq
             log.trim(trims[index])
-            assert log.first_seq <= trims[index] + 1 or log.first_seq == 1
+            assert before <= log.first_seq <= max(before, trims[index] + 1)
         if index in reopen:
             log.close()
             log = small(files)
@@ -168,7 +169,7 @@ def filled(files) -> InputLog:
 def test_torn_tail_is_cut_and_told():
     files = CrashingFiles()
     filled(files).close()
-    data = files.names_seen[FOLDER / sorted(files.names(FOLDER))[-1]].seen
+    data = files.names_seen[FOLDER / max(files.names(FOLDER))].seen
     held = len(data)
     data[-3] ^= 1
     log = small(files)
@@ -186,7 +187,7 @@ def test_whole_frames_behind_a_tear_are_counted():
     log = filled(files)
     first = [one.seq for one in log.tail()][-3]
     log.close()
-    data = files.names_seen[FOLDER / sorted(files.names(FOLDER))[-1]].seen
+    data = files.names_seen[FOLDER / max(files.names(FOLDER))].seen
     data[data.find(frame(first)) + 20] ^= 1
     log = small(files)
     assert (log.next_seq, log.recovery.behind) == (first, 2)
@@ -199,7 +200,9 @@ def test_damaged_header(at):
     for name in files.names(FOLDER):
         data = files.names_seen[FOLDER / name].seen
         data[at] ^= 4
-        with pytest.raises(DamagedError, match=rf"/state/unit/{name}.*Stop the agent, move the folder /state/unit"):
+        with pytest.raises(
+            DamagedError, match=rf"/state/unit/{name}.*Stop the agent, move the folder /state/unit"
+        ):
             small(files)
         data[at] ^= 4
     small(files)
@@ -235,12 +238,12 @@ def test_damage_in_the_middle_stops_the_reader_there():
     log = small(files)
     reader = log.reader(0)
     good = b""
-    with pytest.raises(DamagedError, match=rf"{name}: record {int(name[:-4])} at byte 40 "):
-        while piece := reader.read():
-            good += piece
+    while reader.last_seq < int(name[:-4]) - 1:
+        good += reader.read()
     assert good == b"".join(map(frame, range(1, int(name[:-4]))))
-    with pytest.raises(DamagedError):
-        reader.read()
+    for _ in range(2):
+        with pytest.raises(DamagedError, match=rf"{name}: record {int(name[:-4])} at byte 40 "):
+            reader.read()
     with pytest.raises(DamagedError):
         log.reader(int(name[:-4]) + 2)
 
@@ -251,8 +254,7 @@ def test_reader_that_trimming_overtook():
     reader.read(100)
     log.trim(50)
     with pytest.raises(LocalProtocolError, match="trimmed"):
-        while reader.read():
-            pass
+        [reader.read() for _ in range(59)]
 
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO, errno.EROFS])
