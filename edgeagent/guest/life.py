@@ -14,7 +14,6 @@ from edgeagent.vmm.port import Accelerator, Ending, Machine
 
 from . import ring
 from .events import (
-    AckEvent,
     ContractBreach,
     Event,
     HungEvent,
@@ -26,7 +25,8 @@ from .events import (
 from .owner import Evidence, InputReader, Owner
 from .session import Limits, Phase, Session
 
-READ_BYTES = 256 << 10
+READ_BYTES = 64 << 10
+"""In one turn of the event loop: a flood of the smallest frames must leave the others their turns."""
 WRITE_BYTES = 256 << 10
 """Of input for one write: whole frames."""
 LOG_LINES = 50
@@ -108,6 +108,8 @@ class Life:
             if not data:
                 return
             self._hear(self.session.receive(data, self._clock()))
+            # sock_recv doesn't wait while there is more.
+            await asyncio.sleep(0)
 
     async def _send(self) -> None:
         loop, channel, session = asyncio.get_running_loop(), self._machine.channel, self.session
@@ -150,6 +152,7 @@ class Life:
         for event in events:
             try:
                 self._owner.on_event(event)
+                self._changed(event)
                 self._act(event)
             except GuestError as error:
                 self._over(ContractBreach(error.what))
@@ -173,8 +176,6 @@ class Life:
                 self.log.append(text)
             case ContractBreach() | HungEvent() | RefusedEvent():
                 self._over(event)
-        if isinstance(event, ReadyEvent | RunningEvent | AckEvent):
-            self._changed(event)
 
     def _over(self, event: ContractBreach | HungEvent | RefusedEvent) -> None:
         self.session.closed()

@@ -48,6 +48,8 @@ from .ring import plain
 
 MAX_APP = 32
 MAX_LOG = 240
+LOG_START = 16
+"""Times log_burst: what may be logged at the start, and of answers to pings and checkpoints."""
 MAX_REASON = 200
 MAX_LEVEL = 3
 BUILD = 32
@@ -77,8 +79,12 @@ class Limits:
     state: int = 64 << 20
     garbage: int = 4096
     """Bytes that belong to no frame; an honest guest sends none."""
-    unasked: int = 64 << 20
-    """Bytes said between two acknowledgements."""
+    said: int = 64 << 20
+    """Said between two acknowledgements."""
+    said_frames: int = 100_000
+    """As frames. An input may close every open window, so it must be above their number."""
+    log_burst: int = 8
+    """Lines for each input that was given (lib/log.h keeps to as many for a second of input time)."""
     log_lines: int = 32
     """Passed on in a second; the others are counted."""
     start_s: float = 15.0
@@ -142,7 +148,7 @@ class Session:
         self._checkpoint: _Checkpoint | None = None
         self._spinning: int | None = None
         self._tokens = 0
-        self._said = 0
+        self._said = self._said_frames = self._log_lines = 0
         self._rejected = 0
         self._log_second = now
         self._log_used = 0
@@ -301,7 +307,7 @@ class Session:
     def _within_bounds(self) -> None:
         if self._decoder.skipped > self._limits.garbage:
             raise RemoteProtocolError(f"{self._decoder.skipped} bytes that belong to no frame")
-        if self._said > self._limits.unasked:
+        if self._said > self._limits.said:
             raise RemoteProtocolError(f"{self._said} bytes without an acknowledgement")
 
     def closed(self) -> None:
@@ -323,6 +329,9 @@ class Session:
         return [RunningEvent(self.acked, self.out)]
 
     def _take(self, frame: Frame, now: float) -> list[Event]:
+        self._said_frames += 1
+        if self._said_frames > self._limits.said_frames:
+            raise RemoteProtocolError(f"{self._said_frames} frames without an acknowledgement")
         if frame.type == FrameType.ECHO:
             self._speaking("echo")
             return [EchoEvent(frame.body)]
@@ -400,7 +409,7 @@ class Session:
             if due and seq > due.after:
                 raise RemoteProtocolError(f"ack of input {seq} before what was asked after {due.after}")
         self.acked = seq
-        self._said = 0
+        self._said = self._said_frames = self._log_lines = 0
         self._progress = now
         limited = not self.room
         while self._waiting and self._waiting[0].last_seq <= seq:
@@ -446,6 +455,9 @@ class Session:
     def _take_log(self, level: int, text: str, now: float) -> list[Event]:
         if level > MAX_LEVEL or len(text.encode()) > MAX_LOG:
             raise RemoteProtocolError(f"log line of level {level} and {len(text)} characters")
+        self._log_lines += 1
+        if self._log_lines > self._limits.log_burst * (self.given - self.acked + LOG_START):
+            raise RemoteProtocolError(f"{self._log_lines} log lines for {self.given - self.acked} inputs")
         if now >= self._log_second + 1:
             self._log_second, self._log_used = now, 0
         if self._log_used >= self._limits.log_lines:

@@ -15,7 +15,7 @@ from edgeagent.vmm.crash import Crash
 from edgeagent.vmm.port import MachineSpec, Vmm
 
 from .budget import Budget, RestartPolicy
-from .events import Event, ReadyEvent
+from .events import Event, ReadyEvent, RunningEvent
 from .life import Life
 from .owner import Evidence, Owner, State, Status
 from .session import Limits, Phase
@@ -138,7 +138,7 @@ class Supervisor:
         match event:
             case ReadyEvent(ready):
                 self._is(State.STARTING, app=ready.app, version=ready.version)
-            case _ if self._status.state is State.STARTING:
+            case RunningEvent():
                 self._is(State.RUNNING)
 
     def _is(self, state: State, **changed: Any) -> None:

@@ -16,6 +16,9 @@ STOPPED: dict[str, End] = {
 }
 """QMP run states that are an end by themselves."""
 
+EVENTS: dict[str, End] = {"GUEST_PANICKED": End.PANICKED}
+"""QMP events that are an end by themselves: before the machine stops it may have gone on to reset."""
+
 SHUTDOWNS: dict[str, End] = {"guest-reset": End.RESET, "guest-panic": End.PANICKED}
 """Reasons of QMP's SHUTDOWN; any other is a plain shutdown."""
 

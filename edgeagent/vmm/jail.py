@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DEFAULT_USER = "edgeagent-vm"
 MAX_FILES = 64
 """Descriptors of a VMM."""
 
@@ -109,27 +110,30 @@ def _namespaces(facts: Facts, words: list[str], missing: list[str]) -> list[str]
 
 def _identity(facts: Facts, kvm: bool, words: list[str], missing: list[str]) -> list[str]:  # noqa: FBT001
     account = facts.user or facts.nobody
-    if facts.user is None and account:
-        missing.append(
-            f"a user of its own: {facts.wanted or 'none'} doesn't exist, so QEMU runs as {account.name} "
-            f"(useradd --system --shell /usr/sbin/nologin {facts.wanted or 'edgeagent-vm'})"
-        )
-    extra: tuple[int, ...] = ()
-    if account and kvm and facts.kvm and not facts.kvm.opens(account.uid, (account.gid, *account.groups)):
-        # The group is lent for this process; a node that only root may open leaves no choice.
-        if facts.kvm.gid and facts.kvm.mode & 0o060 == 0o060:
-            extra = (facts.kvm.gid,)
-        else:
+    node = facts.kvm if kvm else None
+    groups = account.groups if account and kvm else ()
+    if account and node and not node.opens(account.uid, (account.gid, *groups)):
+        if not node.gid or node.mode & 0o060 != 0o060:
             missing.append(
-                f"a user other than root: only root may open /dev/kvm (mode {facts.kvm.mode & 0o777:04o}); "
-                "chgrp kvm /dev/kvm and chmod 0660 /dev/kvm let QEMU run as another"
+                f"a user other than root: only root may open /dev/kvm (mode {node.mode:04o}); "
+                "`chgrp kvm /dev/kvm; chmod 0660 /dev/kvm` lets QEMU run as another"
             )
-            account = None
-    elif account and kvm:
-        extra = account.groups
+            return _root(words)
+        # The node's group is lent to this process.
+        groups = (node.gid,)
     if account is None:
-        words.append("user root")
-        return ["--clear-groups"]
+        missing.append("a user other than root: this machine has none to spare")
+        return _root(words)
+    if facts.user is None:
+        missing.append(
+            f"a user of its own: there is no {facts.wanted!r}, so QEMU runs as {account.name} "
+            f"(`useradd --system --shell /usr/sbin/nologin {facts.wanted or DEFAULT_USER}`)"
+        )
     words.append(f"user {account.name}")
-    groups = ["--groups", ",".join(map(str, extra))] if extra else ["--clear-groups"]
-    return [f"--reuid={account.uid}", f"--regid={account.gid}", *groups]
+    lent = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
+    return [f"--reuid={account.uid}", f"--regid={account.gid}", *lent]
+
+
+def _root(words: list[str]) -> list[str]:
+    words.append("user root")
+    return ["--clear-groups"]

@@ -284,6 +284,8 @@ class QemuMachine:
                     self._shutdown_reason = str(data.get("reason", ""))
                 if name == "STOP":
                     self._send("query-status")
+                if end := crash.EVENTS.get(name):
+                    self._finish(end, None)
             case _:
                 self._events.append(f"unexpected {received}"[:200])
 

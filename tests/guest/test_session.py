@@ -24,7 +24,14 @@ from edgeagent.wire import cbor, messages
 from edgeagent.wire.frame import Decoder, FrameType, encode
 
 LIMITS = Limits(
-    window=4096, first_window=1024, least_window=256, state=1000, garbage=64, unasked=8192, log_lines=2
+    window=4096,
+    first_window=1024,
+    least_window=256,
+    state=1000,
+    garbage=64,
+    said=8192,
+    said_frames=40,
+    log_lines=2,
 )
 READY = [1, "echo", 1, 1, bytes(32), 100, 200]
 
@@ -161,14 +168,19 @@ def test_log_lines_are_bounded_and_printable() -> None:
     assert session.receive(line, 2.6) == [LogEvent(1, "a\ufffd[2Jb", 3)]
 
 
+def test_log_lines_without_input_are_a_flood() -> None:
+    session = running(Limits())
+    line = said(FrameType.LOG, 1, "x")
+    session.receive(line * 8 * 16, 1.5)
+    assert "129 log lines for 0 inputs" in breach(session, line)
+
+
 def test_echo_spin_and_reject() -> None:
     session = running()
     session.input(10, 3, 0.2)
     session.spin(1000)
     assert asked(session) == [(FrameType.SPIN, [1000])]
-    data = (
-        encode(FrameType.ECHO, b"\x01") + said(FrameType.REJECT, 2, 4, 0) + said(FrameType.SPUN, 1000, 7)
-    )
+    data = encode(FrameType.ECHO, b"\x01") + said(FrameType.REJECT, 2, 4, 0) + said(FrameType.SPUN, 1000, 7)
     assert session.receive(data, 0.3) == [EchoEvent(b"\x01"), RejectEvent(2, 4, 0), SpunEvent(1000)]
 
 
@@ -200,7 +212,8 @@ LIES = {
     "a line that is too long": said(FrameType.LOG, 1, "x" * 241),
     "a level that isn't one": said(FrameType.LOG, 4, "x"),
     "garbage": b"\x00" * 65,
-    "a flood": encode(FrameType.ECHO, bytes(1000)) * 9,
+    "a flood of bytes": encode(FrameType.ECHO, bytes(1000)) * 9,
+    "a flood of frames": encode(FrameType.ECHO, b"") * 41,
 }
 
 
@@ -335,9 +348,8 @@ def test_any_bytes_end_in_events_and_bounds(parts: list[bytes], piece: int) -> N
     session.input(100, 3, 0.2)
     data, outs = b"".join(parts), []
     for at in range(0, len(data), piece):
-        for event in session.receive(data[at : at + piece], 1.0):
-            if isinstance(event, OutputEvent):
-                outs.append(event.message.out)
+        events = session.receive(data[at : at + piece], 1.0)
+        outs += [event.message.out for event in events if isinstance(event, OutputEvent)]
         assert session.acked <= session.given == 3
         assert session._decoder.pending <= 12 + 196_608
     assert outs == list(range(1, len(outs) + 1))

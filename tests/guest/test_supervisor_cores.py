@@ -13,7 +13,9 @@ from edgeagent.guest import ring
 from edgeagent.guest.budget import Budget, RestartPolicy
 
 
-def memory(text: bytes, following: int, wrapped: int = 0, panic: bytes | None = None, size: int = 64) -> bytes:
+def memory(
+    text: bytes, following: int, wrapped: int = 0, panic: bytes | None = None, size: int = 64
+) -> bytes:
     head = struct.pack(">8sIIII192s", b"EDGERING", size, following, wrapped, panic is not None, panic or b"")
     return head + text.ljust(size, b"\0")
 

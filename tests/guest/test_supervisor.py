@@ -1,0 +1,282 @@
+"""The supervisor with real guests in a real QEMU."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edgeagent.errors import GuestError
+from edgeagent.guest.budget import RestartPolicy
+from edgeagent.guest.events import (
+    AckEvent,
+    CheckpointDone,
+    ContractBreach,
+    EchoEvent,
+    Event,
+    HungEvent,
+    LogEvent,
+    ReadyEvent,
+    RefusedEvent,
+    RunningEvent,
+)
+from edgeagent.guest.owner import Evidence, State
+from edgeagent.guest.session import Limits
+from edgeagent.guest.supervisor import Plan, Supervisor
+from edgeagent.image.build import ImageFile
+from edgeagent.vmm.machines import MACHINES
+from edgeagent.vmm.port import Accelerator, End
+from edgeagent.vmm.qemu import Qemu
+from tests.guests import GetImage, Recorder, Restorable, alive, readings, spec
+
+TWO_STARTS = RestartPolicy(first_delay_s=0.01, starts=2)
+IMPATIENT = Limits(ping_s=0.2, hang_s=1.0)
+
+
+def supervise(owner: Recorder, image: ImageFile, accelerator: Accelerator = Accelerator.TCG) -> Supervisor:
+    plan = Plan(spec(image, accelerator), image.info.log_ring, "a test", IMPATIENT, TWO_STARTS)
+    return Supervisor(Qemu(MACHINES), plan, owner)
+
+
+@contextlib.asynccontextmanager
+async def running(supervisor: Supervisor) -> AsyncIterator[None]:
+    task = asyncio.create_task(supervisor.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+def test_input_flows_and_nothing_is_left(guest_image: GetImage) -> None:
+    image = guest_image("echo")
+
+    async def main() -> None:
+        owner = Recorder(readings(5000))
+        supervisor = supervise(owner, image)
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.acked == 5000)
+            status = supervisor.status
+            assert (status.state, status.app, status.restarts) == (State.RUNNING, "echo", 0)
+            assert any("no capabilities" in words for words in status.jail) or os.geteuid() != 0
+            echoed = [event.body for event in owner.of(EchoEvent)]
+            assert echoed == [frame[12:] for frame in owner.frames]
+            # More input while it waits.
+            owner.frames += readings(5003)[5000:]
+            supervisor.wake()
+            await owner.until(lambda: supervisor.status.acked == 5003)
+            assert await supervisor.drain()
+            assert owner.states[-1].state is State.DRAINING
+        assert not alive(status.pid)
+        assert owner.states[-1].state is State.STOPPED
+        order = [type(event) for event in owner.events[:2]]
+        assert order == [ReadyEvent, RunningEvent]
+
+    before = len(os.listdir("/proc/self/fd"))
+    asyncio.run(main())
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_state_is_restored_and_input_goes_on_after_it(guest_image: GetImage) -> None:
+    async def main() -> None:
+        owner = Recorder(readings(20), saved=Restorable(12, 7, b""))
+        supervisor = supervise(owner, guest_image("echo"))
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.acked == 20)
+        assert owner.of(RunningEvent) == [RunningEvent(12, 7)]
+        assert len(owner.of(EchoEvent)) == 8
+
+    asyncio.run(main())
+
+
+def test_checkpoint(guest_image: GetImage) -> None:
+    async def main() -> None:
+        owner = Recorder(readings(20))
+        supervisor = supervise(owner, guest_image("echo"))
+        assert not supervisor.request_checkpoint()
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.acked == 20)
+            assert supervisor.request_checkpoint()
+            await owner.until(lambda: owner.of(CheckpointDone))
+        (done,) = owner.of(CheckpointDone)
+        assert isinstance(done, CheckpointDone)
+        assert (done.seq, done.out, len(done.state) > 0) == (20, 0, True)
+
+    asyncio.run(main())
+
+
+def fail(owner: Recorder, image: ImageFile, accelerator: Accelerator = Accelerator.TCG) -> Evidence:
+    """Run until the start budget is used up; the evidence of the last end."""
+
+    async def main() -> Evidence:
+        supervisor = supervise(owner, image, accelerator)
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.state is State.FAILED)
+            pids = {status.pid for status in owner.states if status.pid}
+            assert len(pids) == TWO_STARTS.starts
+            assert not any(map(alive, pids))
+            assert supervisor.status.restarts == TWO_STARTS.starts - 1
+            assert supervisor.evidence is not None
+            assert supervisor.status.crash == supervisor.evidence.crash
+        return supervisor.evidence
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("app", "kind", "words"),
+    [
+        ("hostile-panic", "panicked", "hostile-panic gives up"),
+        ("hostile-fault", "panicked", "processor exception"),
+        ("hostile-spin", "hang", "no acknowledgement of input 1 to 3"),
+        ("hostile-garbage", "breach", "belong to no frame"),
+        ("hostile-flood", "breach", "without an acknowledgement"),
+        ("hostile-log", "breach", "log lines for 3 inputs"),
+        ("hostile-lie", "breach", "ack for input 9999"),
+    ],
+)
+def test_hostile_guests(guest_image: GetImage, app: str, kind: str, words: str) -> None:
+    owner = Recorder(readings(3))
+    evidence = fail(owner, guest_image(app))
+    assert evidence.crash.kind == kind
+    assert words in evidence.crash.words
+    assert (evidence.acked, evidence.given) == (0, 3)
+    assert evidence.ring is not None, "the log ring is read after any death"
+    if app == "hostile-panic":
+        assert "E about to give up" in evidence.ring.lines
+        assert evidence.ending is not None
+        assert evidence.ending.end is End.PANICKED
+    if app == "hostile-log":
+        assert len(evidence.log) <= 50
+        assert len(owner.of(LogEvent)) < 1000
+    if app == "hostile-spin":
+        assert owner.of(HungEvent)
+    if kind == "breach":
+        assert owner.of(ContractBreach)
+
+
+def test_a_refusal_is_told(guest_image: GetImage) -> None:
+    owner = Recorder(config={"unknown": 1})
+    evidence = fail(owner, guest_image("echo"))
+    assert evidence.crash.kind == "refused"
+    assert "echo takes no configuration" in evidence.crash.words
+    assert owner.of(RefusedEvent)
+
+
+def test_the_owner_may_judge(guest_image: GetImage) -> None:
+    def judge(event: Event) -> None:
+        if isinstance(event, AckEvent):
+            raise GuestError("not what was agreed")
+
+    owner = Recorder(readings(3), judge=judge)
+    evidence = fail(owner, guest_image("echo"))
+    assert (evidence.crash.kind, evidence.given) == ("breach", 3)
+    assert "not what was agreed" in evidence.crash.words
+
+
+def test_qemu_killed_is_seen_and_input_is_played_again(guest_image: GetImage) -> None:
+    async def main() -> None:
+        owner = Recorder(readings(10))
+        supervisor = supervise(owner, guest_image("echo"))
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.acked == 10)
+            first = supervisor.status.pid
+            os.kill(first, signal.SIGKILL)
+            await owner.until(lambda: supervisor.status.crash)
+            assert owner.states[-1].state is State.WAITING, "seen before any restart"
+            assert supervisor.evidence is not None
+            assert supervisor.evidence.crash.kind == "vmm-killed"
+            assert supervisor.evidence.ending is not None
+            assert supervisor.evidence.ending.status == -signal.SIGKILL
+            assert supervisor.evidence.ring is not None
+            assert not owner.of(HungEvent), "not by the absence of an answer"
+            await owner.until(lambda: supervisor.status.pid != first and supervisor.status.acked == 10)
+        assert len(owner.of(EchoEvent)) == 20
+        assert supervisor.status.restarts == 1
+
+    asyncio.run(main())
+
+
+def test_a_stopped_qemu_is_a_hang(guest_image: GetImage) -> None:
+    async def main() -> None:
+        owner = Recorder(readings(10))
+        supervisor = supervise(owner, guest_image("echo"))
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.acked == 10)
+            os.kill(supervisor.status.pid, signal.SIGSTOP)
+            await owner.until(lambda: supervisor.status.crash)
+            assert supervisor.evidence is not None
+            assert supervisor.evidence.crash.kind == "hang"
+            assert "answer to ping" in supervisor.evidence.crash.words
+
+    asyncio.run(main())
+
+
+def test_a_failed_guest_starts_again_when_told(guest_image: GetImage) -> None:
+    async def main() -> None:
+        owner = Recorder(readings(3))
+        supervisor = supervise(owner, guest_image("hostile-panic"))
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.state is State.FAILED)
+            starts = len(owner.of(ReadyEvent))
+            supervisor.start_again()
+            await owner.until(lambda: supervisor.status.state is not State.FAILED)
+            await owner.until(lambda: supervisor.status.state is State.FAILED)
+            assert len(owner.of(ReadyEvent)) == starts + TWO_STARTS.starts
+
+    asyncio.run(main())
+
+
+def test_cancelled_at_any_moment_nothing_is_left(guest_image: GetImage) -> None:
+    """Cancel after every number of turns of the event loop that a start takes."""
+    image = guest_image("echo")
+
+    async def main(turns: int) -> set[int]:
+        owner = Recorder(readings(10))
+        supervisor = supervise(owner, image)
+        task = asyncio.create_task(supervisor.run())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if turns > 30:
+            await asyncio.sleep((turns - 30) / 300)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return {status.pid for status in owner.states if status.pid}
+
+    before = len(os.listdir("/proc/self/fd"))
+    for turns in (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 31, 40, 50):
+        pids = asyncio.run(main(turns))
+        assert not any(map(alive, pids))
+        assert len(os.listdir("/proc/self/fd")) == before
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert not any("qemu" in Path(f"/proc/{pid}/comm").read_text() for pid in children)
+
+
+def test_kvm_runs_a_guest_where_it_can_be_opened(guest_image: GetImage) -> None:
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        pytest.skip("no /dev/kvm that this user may open")
+
+    async def main() -> None:
+        owner = Recorder(readings(200))
+        plan = Plan(spec(guest_image("echo"), Accelerator.KVM), guest_image("echo").info.log_ring, "a test")
+        supervisor = Supervisor(Qemu(MACHINES), plan, owner)
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.acked == 200)
+            assert supervisor.status.accelerator == "kvm"
+        assert len(owner.of(EchoEvent)) == 200
+
+    asyncio.run(main())
+
+
+def test_a_guest_that_panics_under_kvm(guest_image: GetImage) -> None:
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        pytest.skip("no /dev/kvm that this user may open")
+    evidence = fail(Recorder(readings(3)), guest_image("hostile-panic"), Accelerator.KVM)
+    assert "hostile-panic gives up" in evidence.crash.words
