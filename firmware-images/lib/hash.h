@@ -1,4 +1,4 @@
-/* A hash for tables, eight bytes at a time. Not secret: what a colliding sender slows is bounded by the tables' limits.
+/* A hash for tables, eight bytes at a time; its highest bits are the best, so tables index with those. Not secret: what a colliding sender slows is bounded by the tables' limits.
  * Equal on every machine, though nothing that is said depends on it. */
 #ifndef EDGE_HASH_H
 #define EDGE_HASH_H
@@ -11,6 +11,11 @@
 static inline uint64_t edge_mix(uint64_t hash, uint64_t word) {
     hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
     return hash ^ hash >> 32;
+}
+
+/* 0..2^bits-1, 1 <= bits <= 32 */
+static inline uint32_t edge_slot(uint64_t hash, unsigned bits) {
+    return (uint32_t)(hash >> (64 - bits));
 }
 
 static inline uint64_t edge_hash(const uint8_t *p, size_t size) {

@@ -4,7 +4,8 @@
 #include "../../lib/mem.h"
 
 enum {
-    SLOTS = 2 * MAX_KEYS, /* of the hash table of keys; a power of two */
+    SLOT_BITS = 11,
+    SLOTS = 1 << SLOT_BITS, /* of the hash table of keys: twice MAX_KEYS */
     TEXT = MAX_VALUES * (EDGE_MAX_FIELD + EDGE_MAX_UNIT),
     TOO_LONG = EDGE_MAX_FIELD + 1, /* size of a path that has grown too long */
     INDEX_DIGITS = 10,
@@ -80,7 +81,7 @@ static void extend(const uint8_t *text, size_t size) {
 
 /* The slot of a key in this payload, free or its own. */
 static struct key *slot_of(uint64_t hash) {
-    struct key *key = &c.keys[hash % SLOTS];
+    struct key *key = &c.keys[edge_slot(hash, SLOT_BITS)];
     while (key->generation == c.generation && key->hash != hash) {
         key = key + 1 == c.keys + SLOTS ? c.keys : key + 1;
     }
@@ -91,7 +92,7 @@ enum edge_reason collect_key(const uint8_t *text, size_t size, bool lasting) {
     const struct level *level = &c.levels[c.depth];
     uint64_t hash = edge_mix(edge_hash(text, size), level->hash);
     struct key *key = slot_of(hash);
-    if (key->generation == c.generation) {
+    if (key->generation == c.generation) { /* said before */
         for (uint32_t i = key->first; i < key->end; i++) {
             values.items[i].dead = true;
         }

@@ -29,12 +29,17 @@ static uint32_t chunks(const struct config *c) {
     return c->windows * EDGE_SKETCH_OWN_CHUNKS + table_reserve(c->windows, c->buckets);
 }
 
-static uint32_t heads(uint32_t entries) {
-    uint32_t n = 1;
-    while (n < entries) {
-        n *= 2;
+/* Of the hash tables of sources and series: as many slots as entries, or up to twice that. */
+static unsigned slot_bits(uint32_t entries) {
+    unsigned bits = 1;
+    while (((uint32_t)1 << bits) < entries) {
+        bits++;
     }
-    return n;
+    return bits;
+}
+
+static uint32_t heads(uint32_t entries) {
+    return (uint32_t)1 << slot_bits(entries);
 }
 
 static size_t padded(size_t size) {
@@ -55,7 +60,8 @@ size_t table_state_bound(const struct config *c) {
 
 bool table_init(struct tables *t, const struct config *c, struct edge_arena *arena) {
     uint32_t blocks = table_blocks(c->series);
-    uint32_t buckets = heads(c->series);
+    unsigned bits = slot_bits(c->series);
+    uint32_t buckets = (uint32_t)1 << bits;
     if (arena->size < table_need(c)) {
         return false;
     }
@@ -81,8 +87,7 @@ bool table_init(struct tables *t, const struct config *c, struct edge_arena *are
     }
     memset(t->source_heads, 0xff, buckets * sizeof(uint32_t));
     memset(t->series_heads, 0xff, buckets * sizeof(uint32_t));
-    t->source_mask = buckets - 1;
-    t->series_mask = buckets - 1;
+    t->slot_bits = bits;
     t->free_blocks = blocks;
     t->series_limit = c->series;
     t->oldest_idle = NONE;
@@ -156,7 +161,7 @@ static bool text_equal(const struct tables *t, uint32_t text, const uint8_t *byt
 /* ---- sources and series ---- */
 
 uint32_t table_find_source(const struct tables *t, uint64_t hash, const uint8_t *topic, size_t size) {
-    uint32_t index = t->source_heads[hash & t->source_mask];
+    uint32_t index = t->source_heads[edge_slot(hash, t->slot_bits)];
     while (index != NONE) {
         const struct source *s = &t->sources[index];
         if (s->hash == hash && s->size == size && text_equal(t, s->text, topic, size)) {
@@ -187,7 +192,7 @@ static bool name_equal(const struct tables *t, const struct series *s, const str
 }
 
 uint32_t table_find_series(const struct tables *t, uint64_t hash, uint32_t source, const struct series_name *name) {
-    uint32_t index = t->series_heads[hash & t->series_mask];
+    uint32_t index = t->series_heads[edge_slot(hash, t->slot_bits)];
     while (index != NONE) {
         const struct series *s = &t->series[index];
         if (s->hash == hash && s->source == source && name_equal(t, s, name)) {
@@ -203,7 +208,7 @@ static void source_release(struct tables *t, uint32_t index) {
     if (--s->users != 0) {
         return;
     }
-    uint32_t *link = &t->source_heads[s->hash & t->source_mask];
+    uint32_t *link = &t->source_heads[edge_slot(s->hash, t->slot_bits)];
     while (*link != index) {
         link = &t->sources[*link].chain;
     }
@@ -243,7 +248,7 @@ void table_idle_remove(struct tables *t, uint32_t index) {
 /* Take a series out of its tables; its place may be used again. */
 static void series_forget(struct tables *t, uint32_t index) {
     struct series *s = &t->series[index];
-    uint32_t *link = &t->series_heads[s->hash & t->series_mask];
+    uint32_t *link = &t->series_heads[edge_slot(s->hash, t->slot_bits)];
     while (*link != index) {
         link = &t->series[*link].chain;
     }
@@ -275,7 +280,7 @@ static void source_place(struct tables *t, uint32_t index, uint64_t hash, const 
     s->size = (uint32_t)size;
     s->users = 0;
     s->text = text_add(t, topic, size, NULL, 0);
-    uint32_t *head = &t->source_heads[hash & t->source_mask];
+    uint32_t *head = &t->source_heads[edge_slot(hash, t->slot_bits)];
     s->chain = *head;
     *head = index;
 }
@@ -328,7 +333,7 @@ uint32_t table_add_series(struct tables *t, uint32_t *source, uint64_t source_ha
     s->unit_size = name->unit_size;
     s->text = text_add(t, name->field, name->field_size, name->unit, name->unit_size);
     s->windows = NONE;
-    uint32_t *head = &t->series_heads[s->hash & t->series_mask];
+    uint32_t *head = &t->series_heads[edge_slot(s->hash, t->slot_bits)];
     s->chain = *head;
     *head = index;
     table_idle_append(t, index);

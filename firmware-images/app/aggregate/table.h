@@ -63,7 +63,7 @@ struct tables {
     struct window *windows;
     uint32_t *order; /* room to sort windows */
     uint32_t *source_heads, *series_heads;
-    uint32_t source_mask, series_mask;
+    unsigned slot_bits;
     uint32_t free_block, free_blocks, free_source, free_window;
     uint32_t series_used, series_limit;
     uint32_t oldest_idle, newest_idle;
