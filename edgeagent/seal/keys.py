@@ -24,6 +24,7 @@ from .cose import EDDSA, Agree, Recipient, sign1, verify1
 KID_SIZE = 8
 RAW_SIZE = 32
 """Bytes of every key here, private and public."""
+FIELD_PRIME = 2**255 - 19
 MAX_PEM = 4096
 MAX_STATEMENT = 1024
 
@@ -136,12 +137,18 @@ class OpeningKey:
         return cls(X25519PrivateKey.from_private_bytes(seed))
 
     def agree(self, ephemeral: dict[Any, Any]) -> bytes:
-        """The ECDH secret with a COSE_Key. ValueError unless that is an X25519 point of large order."""
+        """The ECDH secret with a COSE_Key. ValueError unless that is an X25519 point of large order, written once.
+
+        RFC 7748 would ignore the topmost bit and reduce the rest; here each point has one form, so that no bit of a
+        batch can be changed unnoticed.
+        """
         if ephemeral.get(_KTY) != _OKP or ephemeral.get(_CRV) != _X25519 or len(ephemeral) != 3:
             raise ValueError("the ephemeral key isn't X25519")
         raw = ephemeral.get(_X)
         if not isinstance(raw, bytes):
             raise ValueError("the ephemeral key has no x")  # noqa: TRY004 - the caller translates one class
+        if len(raw) != RAW_SIZE or int.from_bytes(raw, "little") >= FIELD_PRIME:
+            raise ValueError("the ephemeral key isn't in its normal form")
         return self._private.exchange(X25519PublicKey.from_public_bytes(raw))
 
     def pem(self) -> bytes:
