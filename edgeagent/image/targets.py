@@ -47,6 +47,14 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             bus="mmio",
             forbidden=re.compile(r"^(?!fence)(?:c\.)?f[a-z]|^v(?:[ls]|set|mv|add)"),
         ),
+        "mips64el": Target(
+            elf_machine=8,
+            triple="mips64el-none-elf",
+            flags=("-mips64r2", "-mabi=64", "-mno-abicalls", "-msoft-float", "-G0"),
+            bus="pci",
+            forbidden=re.compile(r"\$f[0-9]|^[a-z.]+c1\b|^bc1"),
+            physical_mask=0x1FFFFFFF,
+        ),
     }
 )
 
