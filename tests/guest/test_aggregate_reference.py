@@ -1,0 +1,176 @@
+"""Random streams: what the guest says is what the reference says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from edgeagent.wire import messages
+from edgeagent.wire.frame import FrameType
+from edgeagent.wire.messages import Reject
+from tests.guest import native
+from tests.guest.reference import Reference
+
+START = 1_700_000_000_000
+SAID = (FrameType.SUMMARY, FrameType.REPORT, FrameType.REJECT)
+
+configs = st.fixed_dictionaries(
+    {
+        "window": st.sampled_from([1000, 10_000, 60_000]),
+        "lateness": st.sampled_from([0, 500, 1000]),
+        "ahead": st.sampled_from([0, 0, 5000]),
+        "series": st.sampled_from([1, 2, 3, 64]),
+        "windows": st.sampled_from([1, 3, 128]),
+        "buckets": st.sampled_from([4, 8, 256]),
+        "quantiles": st.lists(st.integers(0, 1000), max_size=4),
+        "times": st.sampled_from([[], ["t"], ["u", "t"]]),
+        "fields": st.sampled_from([[], ["a", "b*"]]),
+        "deadband": st.sampled_from([[0, 0], [-1, 5], [0, 3]]),
+        "heartbeat": st.sampled_from([0, 1, 3]),
+    }
+)
+
+plain = st.integers(-1000, 1000).map(lambda n: f"{n / 10}")
+wild = st.builds(
+    lambda m, f, e: f"{m}{f}{e}",
+    st.integers(-(10**22), 10**22),
+    st.sampled_from(["", ".5", ".000", ".12345678901234567890123"]),
+    st.sampled_from(["", "e0", "E+3", "e-20", "e-57", "e19", "e400", "e-400"]),
+)
+numbers = st.one_of(plain, plain, plain, wild)
+scalars = st.one_of(
+    numbers,
+    numbers.map(lambda n: f'"{n}"'),
+    st.sampled_from(["null", "true", "false", '"ON"', '""', '" 1"', '"1 "', '"+1"', '"\\u0031"', '"é"']),
+)
+keys = st.sampled_from(["a", "b", "bc", "c", "", "x" * 40, "k" * 64, "k" * 65, "é", 'q\\"', "\\u0061"])
+
+
+def members(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.lists(st.tuples(keys, children), max_size=4).map(
+        lambda pairs: "{" + ",".join(f'"{k}":{v}' for k, v in pairs) + "}"
+    )
+
+
+values = st.recursive(
+    scalars,
+    lambda children: st.one_of(
+        members(children), st.lists(children, max_size=3).map(lambda xs: "[" + ", ".join(xs) + " ]")
+    ),
+    max_leaves=6,
+)
+stamps = st.one_of(
+    st.integers(-5, 200).map(lambda s: str(START // 1000 + s)),
+    st.integers(-5000, 200_000).map(lambda ms: str(START + ms)),
+    st.sampled_from(
+        [
+            '"2023-11-14T22:13:25"',
+            '"2023-11-14T23:13:25.25+01:00"',
+            '"2023-11-14 22:13:40Z"',
+            '"2023-02-29T00:00:00"',
+            "null",
+            "-1",
+            '"x"',
+            '"1700000010"',
+            "1e99",
+        ]
+    ),
+)
+objects = st.builds(
+    lambda pairs, stamp: "{" + ",".join([f'"{k}":{v}' for k, v in pairs] + stamp) + "}",
+    st.lists(st.tuples(keys, values), max_size=4),
+    st.one_of(st.just([]), stamps.map(lambda s: [f'"t":{s}']), stamps.map(lambda s: [f'"u":{s}'])),
+)
+payloads = st.one_of(
+    objects,
+    objects,
+    st.one_of(numbers, values),
+    st.sampled_from(["ON", "true", "  21.5\n", "", " ", "{", '{"a":1,}', "[1 2]", '"\\ud800"', "nan", "01"]),
+    st.text(max_size=8),
+).map(lambda text: text.encode(errors="ignore"))
+steps = st.one_of(
+    st.tuples(st.just("reading"), st.sampled_from(["t", "t/2", "u"]), payloads),
+    st.tuples(st.just("reading"), st.sampled_from(["t", "t/2", "u"]), numbers.map(str.encode)),
+    st.tuples(st.just("tick"), st.none(), st.none()),
+    st.tuples(st.just("drain"), st.none(), st.none()),
+)
+delays = st.one_of(st.integers(0, 3000), st.sampled_from([0, 1, 999, 60_000, -500, -2000, -200_000]))
+streams = st.lists(st.tuples(delays, steps), max_size=30)
+
+
+def frames_of(stream: list[tuple[int, Any]]) -> list[tuple[bytes, tuple[Any, ...]]]:
+    """Encoded frames and what the reference is to be told."""
+    now = START
+    frames = []
+    for seq, (delay, (kind, topic, payload)) in enumerate(stream, 1):
+        now += delay
+        if kind == "reading":
+            data = native.reading(seq, now, payload, topic=topic, content_format=0)
+            frames.append((data, (kind, seq, now, payload, topic)))
+        else:
+            data = messages.tick(seq, now) if kind == "tick" else messages.drain(seq, now)
+            frames.append((data, (kind, seq, now)))
+    return frames
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(configs, streams)
+def test_says_what_the_reference_says(config: dict[str, Any], stream: list[tuple[int, Any]]) -> None:
+    frames = frames_of(stream)
+    reference = Reference({**native.CONFIG, **config})
+    for _, (kind, *arguments) in frames:
+        getattr(reference, kind)(*arguments)
+    outcome = native.run([native.hello(config), *(data for data, _ in frames)])
+    assert outcome.panic == ""
+    said = [
+        replace(item, offset=-1) if isinstance(item, Reject) else item for item in outcome.messages(*SAID)
+    ]
+    assert said == reference.said
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(configs, streams, st.integers(1, 70))
+@example({}, [(100, ("reading", "t", b'{"a":1,"b":[2,3]}'))] * 5, 1)
+def test_a_restored_guest_goes_on_as_if_it_had_never_stopped(
+    config: dict[str, Any], stream: list[tuple[int, Any]], read: int
+) -> None:
+    frames = [data for data, _ in frames_of(stream)]
+    hello = native.hello(config)
+    # One run asks for a checkpoint after every input; that must change nothing either.
+    whole = native.run(
+        [hello, *(part for i, f in enumerate(frames) for part in (f, messages.checkpoint(i)))], read=read
+    )
+    plain = native.run([hello, *frames])
+    assert whole.of(*SAID) == plain.of(*SAID)
+    after = 0
+    said_before: list[list[Any]] = []
+    pieces: list[list[messages.State]] = []
+    said = []
+    for item in whole.frames:
+        if item.type in SAID:
+            said.append(item)
+        elif item.type == FrameType.STATE:
+            state = messages.parse(item.type, item.body)
+            assert isinstance(state, messages.State)
+            if state.index == 0:
+                pieces.append([])
+                said_before.append(list(said))
+            pieces[-1].append(state)
+    assert len(pieces) == len(frames)
+    for after, (state, before) in enumerate(zip(pieces, said_before, strict=True), 1):
+        restore = messages.restore(1, state[0].seq, state[0].out, b"".join(piece.piece for piece in state))
+        rest = native.run([hello, restore, messages.checkpoint(9), *frames[after:]])
+        assert before + rest.of(*SAID) == whole.of(*SAID)
+        again = [m for m in rest.messages(FrameType.STATE) if isinstance(m, messages.State)]
+        assert [m.piece for m in again] == [m.piece for m in state]
+
+
+def test_json_numbers_survive_the_trip() -> None:
+    payload = json.dumps({f"f{i}": i * 1.5 for i in range(40)}).encode()
+    outcome = native.run([native.hello(), native.reading(1, START, payload), messages.drain(2, START)])
+    summaries = {m.field: m for m in outcome.messages(FrameType.SUMMARY) if isinstance(m, messages.Summary)}
+    assert {name: float(m.sum) for name, m in summaries.items()} == {f"f{i}": i * 1.5 for i in range(40)}
