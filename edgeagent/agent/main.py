@@ -48,6 +48,9 @@ STOP_S = 15.0
 UPLINK_FLUSH_S = 2.0
 """How long a stop waits for the last batches to be acknowledged."""
 
+HEARD = ("connected", "listening")
+"""States of sources in which what is sent now is heard now."""
+
 _log = logging.getLogger("agent")
 
 
@@ -61,6 +64,7 @@ class Agent:
         self._clock = SystemClock()
         self._writer = WriterThread()
         self._started = time.monotonic()
+        self._sources: list[MqttSource] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start, serve, stop. EdgeAgentError with one clear line when it can't start."""
@@ -103,6 +107,7 @@ class Agent:
                 self._writer,
                 lambda: arrival.read(self._clock.now_ms(), self._clock.monotonic(), self._clock.synchronised),
                 self._clock.monotonic,
+                lambda: self._heard,
             )
             units: list[UnitRuntime] = []
             for unit in config.units:
@@ -118,6 +123,7 @@ class Agent:
             loop = asyncio.get_running_loop()
             batches.on_room = functools.partial(_soon, loop, units)
             mqtt = self._mqtt(router, tag)
+            self._sources = [mqtt] if mqtt else []
             parts = Parts(config, self._started, arrival, units, router, mqtt, None, spool, batches, uplink)
             control = ControlServer(
                 board.runtime,
@@ -154,6 +160,10 @@ class Agent:
                 async with asyncio.timeout(UPLINK_FLUSH_S):
                     while uplink.status.state == "connected" and uplink.status.under_way:
                         await asyncio.sleep(0.05)
+
+    @property
+    def _heard(self) -> bool:
+        return bool(self._sources) and all(one.status.state in HEARD for one in self._sources)
 
     # ---- parts ---------------------------------------------------------------------------------------------------
 

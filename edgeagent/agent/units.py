@@ -34,6 +34,8 @@ class Shared:
     writer: Writer
     arrival: Callable[[], int]
     monotonic: Callable[[], float]
+    heard: Callable[[], bool]
+    """Whether every source can be heard now."""
 
 
 class UnitRuntime:
@@ -77,6 +79,7 @@ class UnitRuntime:
             batch_items=settings.seal.batch_items,
             monotonic=shared.monotonic,
             arrival=shared.arrival,
+            heard=shared.heard,
         )
         self.owner = GuestOwner(self.pipeline, choice.path)
         spec = MachineSpec(

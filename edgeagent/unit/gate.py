@@ -60,7 +60,6 @@ class Gate:
     ) -> None:
         self.counts = GateCounts()
         self.last_arrival = 0
-        self.last_reading = 0
         self.wake: Callable[[], None] = lambda: None
         """Called with the first frame of a group."""
         self.enough: Callable[[], None] = lambda: None
@@ -107,7 +106,7 @@ class Gate:
             return Taken.DROPPED
         if self._index is not None:
             self._index.add(tag, topic, payload)
-        now = self.last_arrival = self.last_reading = self._arrival()
+        now = self.last_arrival = self._arrival()
         counts = self.counts
         counts.readings += 1
         counts.bytes_in += len(topic) + len(payload)

@@ -23,7 +23,7 @@ from .checkpointing import Checkpoint, CheckpointPlan
 from .gate import MAX_PENDING, Gate
 from .outbox import Outbox
 from .ports import Batches, InputLog, LogReader, Writer
-from .ticks import INTERVAL_MS, tick_due
+from .ticks import INTERVAL_MS, TickPlan
 
 ENOUGH_FRAMES = 512
 """Waiting frames that are committed without waiting longer for others."""
@@ -80,6 +80,7 @@ class Pipeline:
         batch_items: int,
         monotonic: Callable[[], float],
         arrival: Callable[[], int],
+        heard: Callable[[], bool],
     ) -> None:
         self.unit = unit
         self.gate = gate
@@ -98,6 +99,9 @@ class Pipeline:
         self._group_interval = group_interval
         self._monotonic = monotonic
         self._arrival = arrival
+        self._heard = heard
+        config = checkpoint.config
+        self._ticks = TickPlan(config["window"] + config["lateness"])
         self._pending_checkpoint: Checkpoint | None = None
         self._last_reject = checkpoint.seq
         self._roomy: list[Callable[[], None]] = []
@@ -238,8 +242,7 @@ class Pipeline:
         while True:
             await asyncio.sleep(INTERVAL_MS / 1000)
             self.gate.forget_index()
-            now, unit = self._arrival(), self.unit
-            if tick_due(now, self.gate.last_arrival, self.gate.last_reading, unit.window, unit.lateness):
+            if self._ticks.due(self.gate.counts.readings, heard=self._heard() and not self.full):
                 self.gate.stamp(messages.tick)
 
     async def _store(self) -> None:

@@ -1,19 +1,31 @@
-"""When a unit needs a tick: while a window may be open and no reading carries the time."""
+"""When a unit sends a tick: while a window may be open and silence means something.
+
+A tick says that a second has passed in which the sources could be heard, so that a guest may close the windows of a
+sensor that went silent (docs/adr/0003). While the agent was down or its broker away nothing ticks: what was sent
+meanwhile is still to come, and isn't late.
+"""
 
 from __future__ import annotations
 
 INTERVAL_MS = 1_000
-"""Between ticks, and from the last reading to the first."""
 MARGIN_MS = 2_000
 """Beyond the last moment at which a window can close."""
 
 
-def tick_due(now: int, last_arrival: int, last_reading: int, window: int, lateness: int) -> bool:
-    """Whether to send one. All in ms; last_reading 0 means that there never was one.
+class TickPlan:
+    """Decides. span: ms of ticks after which no window of the newest reading is open: window and lateness."""
 
-    Windows close at the latest when window and lateness have passed since the last reading (edge.cddl: a series' clock
-    goes on with arrival time). After that a quiet unit stays quiet, and the disk too.
-    """
-    if not last_reading or now - last_arrival < INTERVAL_MS:
-        return False
-    return last_arrival <= last_reading + window + lateness + MARGIN_MS
+    def __init__(self, span: int) -> None:
+        self._span = span + MARGIN_MS
+        self._readings = 0
+        # After a start as after a reading: windows of before may be open.
+        self._left = self._span
+
+    def due(self, readings: int, *, heard: bool) -> bool:
+        """Asked every INTERVAL_MS. readings: taken so far; heard: whether all sources can be heard now."""
+        if readings != self._readings:
+            self._readings, self._left = readings, self._span
+        if not heard or self._left <= 0:
+            return False
+        self._left -= INTERVAL_MS
+        return True

@@ -15,7 +15,7 @@ from edgeagent.unit.arrival import ArrivalClock, ClockState
 from edgeagent.unit.gate import Gate
 from edgeagent.unit.outbox import MAX_BATCH_BYTES, Outbox
 from edgeagent.unit.router import Router
-from edgeagent.unit.ticks import tick_due
+from edgeagent.unit.ticks import TickPlan
 from edgeagent.wire import messages
 from edgeagent.wire.frame import Decoder, FrameType
 from tests.unit.given import CONTRACT, GOOD, NOW, START, put
@@ -193,19 +193,17 @@ def test_a_router_sends_to_all_who_want_and_waits_for_all():
     assert called == ["durable", "room"]
 
 
-@pytest.mark.parametrize(
-    ("now", "last_arrival", "last_reading", "due"),
-    [
-        (10_000, 0, 0, False),  # never a reading
-        (10_500, 10_000, 10_000, False),  # too soon
-        (11_000, 10_000, 10_000, True),
-        (78_000, 77_000, 10_000, True),  # 60 s window, 5 s lateness, 2 s margin
-        (79_000, 78_000, 10_000, False),
-        (10**9, 10_000, 10_000, True),  # after a long sleep one tick still comes
-    ],
-)
-def test_ticks(now, last_arrival, last_reading, due):
-    assert tick_due(now, last_arrival, last_reading, 60_000, 5_000) is due
+def test_ticks_go_on_until_no_window_can_be_open():
+    plan = TickPlan(3_000)
+    assert [plan.due(0, heard=True) for _ in range(6)] == [True] * 5 + [False]  # after a start too
+    assert plan.due(1, heard=True)
+    assert [plan.due(1, heard=True) for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_silence_counts_only_while_the_sources_can_be_heard():
+    plan = TickPlan(0)
+    assert [plan.due(7, heard=False) for _ in range(9)] == [False] * 9
+    assert [plan.due(7, heard=True) for _ in range(3)] == [True, True, False]
 
 
 def test_checkpoint_plan():

@@ -126,11 +126,11 @@ async def running(disk, guest, **changes):
         return work()
 
     gate = Gate(1, lambda: NOW, lambda: 0.0, disk.tail, None)
-    start = Checkpoint(0, 0, b"", "", 0, {"window": 60_000})
+    start = Checkpoint(0, 0, b"", "", 0, {"window": 60_000, "lateness": 0})
     settings = {"spooled": 0, "sync": True, "group_interval": 0.0, "batch_interval": 0.0, "batch_items": 100}
     one = Pipeline(
         UNIT, disk, disk, start, gate, CONTRACT, Spool(disk), writer,
-        **settings | changes, monotonic=lambda: 0.0, arrival=lambda: NOW,
+        **settings | changes, monotonic=lambda: 0.0, arrival=lambda: NOW, heard=lambda: True,
     )  # fmt: skip
     one.guest = guest
     task = asyncio.create_task(one.run())
@@ -209,7 +209,9 @@ def test_a_checkpoint_waits_for_what_was_said_before_it():
             await until(lambda: disk.kept)
             order = [event[0] for event in disk.events]
             assert order == ["commit", "store", "keep", "trim"]
-            assert one.checkpoint == Checkpoint(1, 1, b"state", "aggregate", 1, {"window": 60_000})
+            assert one.checkpoint == Checkpoint(
+                1, 1, b"state", "aggregate", 1, {"window": 60_000, "lateness": 0}
+            )
 
     drive(body)
 
@@ -281,7 +283,7 @@ def test_drained_ends_with_a_state_of_no_bytes_after_everything_is_stored():
             assert disk.frames[1].type == FrameType.DRAIN
             one.said(summary(1, seq=2), FrameType.SUMMARY, b"x")
             one.processed(2)
-            assert await drained == Checkpoint(2, 1, b"", "", 0, {"window": 60_000})
+            assert await drained == Checkpoint(2, 1, b"", "", 0, {"window": 60_000, "lateness": 0})
             assert disk.batches == [[1]]
 
     drive(body)
