@@ -15,7 +15,7 @@ from .quantiles import per_mille
 from .sending import send
 
 SLACK_MS = 5000
-"""How far behind the newest event a window is still open, beyond the disorder: SenML packs look back."""
+"""How far behind the newest event a window is still open, beyond what the plan explains."""
 
 EXAMPLE = "Example: edgeagent simulate --broker mqtt://127.0.0.1 --sensors 200 --for 30s --window 10s --truth t.jsonl"
 
@@ -29,9 +29,7 @@ EXAMPLE = "Example: edgeagent simulate --broker mqtt://127.0.0.1 --sensors 200 -
     "--rate", type=click.FloatRange(0.001, 100_000), help="Readings/s of all together; default: one each."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds say equal things.")
-@click.option(
-    "--disorder", type=ms, default="1500ms", show_default=True, help="Longest hold-up of a reading."
-)
+@click.option("--disorder", type=ms, default="1s", show_default=True, help="Longest hold-up of a reading.")
 @click.option(
     "--faulty", type=click.FloatRange(0, 1), default=0.005, show_default=True, help="Share of bad payloads."
 )
@@ -76,6 +74,6 @@ def simulate(
         qos=qos,
         truth=Truth(window, quantiles),
         truth_path=truth_path,
-        horizon=window + disorder + SLACK_MS,
+        horizon=window + plan.oldest + SLACK_MS,
         as_json=as_json,
     )

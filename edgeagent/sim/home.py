@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from .dice import Dice
 from .faults import fault
-from .kinds import KINDS, Kind
-from .message import Message, Via
+from .kinds import AGE_MS, KINDS, Kind
+from .message import JSON, Message, Via
 
 MAX_SENSORS = 1_000_000
 FASTEST_MS = 1
@@ -22,8 +22,9 @@ class Plan:
     """What a home is like. Times in ms.
 
     ``rate``: messages per second of the whole home; ``disorder``: longest time that a message is held up on its way,
-    which puts it behind later ones of the same sensor; ``held_up`` and ``faulty``: shares (0 to 1) of such messages
-    and of payloads that no reader can take; ``coap``: whether some sensors speak CoAP.
+    which puts it behind later ones of the same sensor (a reader needs a lateness of ``oldest``); ``held_up`` and
+    ``faulty``: shares (0 to 1) of such messages and of payloads that no reader can take; ``coap``: whether some
+    sensors speak CoAP.
     """
 
     sensors: int
@@ -31,9 +32,14 @@ class Plan:
     duration: int
     seed: int = 0
     coap: bool = False
-    disorder: int = 1500
+    disorder: int = 1000
     held_up: float = 0.02
     faulty: float = 0.005
+
+    @property
+    def oldest(self) -> int:
+        """How long after its event time a value may be sent, ms; what delays it then comes on top."""
+        return self.disorder + AGE_MS
 
     @property
     def interval(self) -> int:
@@ -67,13 +73,11 @@ class _Device:
         dice, plan = self._dice, self._plan
         late = dice.whole(0, plan.disorder) if dice.happens(plan.held_up) else 0
         payload, values = self.sensor.say(time_ms)
-        wrong = ""
+        content_format, wrong = self.sensor.content_format, ""
         if dice.happens(plan.faulty):
             wrong, payload = fault(dice)
-            values = ()
-        return Message(
-            time_ms + late, self._via, self.sensor.topic, payload, self.sensor.content_format, values, wrong
-        )
+            content_format, values = JSON, ()
+        return Message(time_ms + late, self._via, self.sensor.topic, payload, content_format, values, wrong)
 
     def pause(self) -> int:
         """Time to the next reading: the interval, a tenth more or less, the interval on average."""

@@ -186,7 +186,7 @@ class EsphomeState:
         return format(number, "f").encode(), (Value("", "", number, None),)
 
 
-_HISTORY = (-2000, -1000, 0)
+_HISTORY = (-800, -400, 0)
 """Offsets (ms) of the temperatures in one SenML pack."""
 
 
@@ -268,3 +268,8 @@ KINDS = (
     Kind("SenML CBOR", 6, Via.COAP, lambda dice, ident: SenmlSensor(dice, ident, cbor=True)),
 )
 """Shares add up to 100; without a CoAP address those sensors speak MQTT."""
+
+TOPICS = ("zigbee2mqtt/#", "tele/#", "shellies/#", "esphome/#", "senml/#")
+"""Filters that take all of them."""
+AGE_MS = 1000
+"""How much older than their moment of sending values may be: Tasmota's whole seconds, SenML's history."""
