@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +20,22 @@ from rich.text import Text
 
 from edgeagent.errors import EdgeAgentError
 from edgeagent.quantities import show_size
-from edgeagent.sim.compare import Difference, compare, compare_faults
-from edgeagent.sim.stage import TOPICS, Stage
+from edgeagent.sim.broker import Broker, free_port
+from edgeagent.sim.chain import BOARD, EDGEAGENT, Chain
 from edgeagent.sim.truth_file import Told, told
+from edgeagent.sim.verdict import faults_of, wait_for_all
 
 from .durations import duration as ms
 
 QUANTILES = (500, 950)
+SERIES = 8
+"""Of one sensor at most: numbers in its payload."""
+LATENESS_MS = 3000
+QUIET_S = 15.0
+"""Longest silence before the last windows have come, beyond two windows."""
 SHOW_S = 0.5
 PLAIN_S = 5.0
 """Between two lines where the output is no terminal."""
-AFTER_S = 60.0
-"""For the last windows to close and arrive, beyond window and lateness."""
 SHOWN = 20
 """Differences that are printed."""
 IMAGES = Path("build/images")
@@ -69,78 +73,60 @@ def demo(
     console = Console()
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeagent-demo-")))
-        port = 20_000 + os.getpid() % 10_000
-        series = sensors * 8
-        stage = stack.enter_context(
-            Stage(
+        console.print("starting broker, collector, agent and guest ...")
+        broker = stack.enter_context(Broker())
+        port = free_port()
+        chain = stack.enter_context(
+            Chain(
                 folder.absolute(),
+                broker.url,
                 images.absolute(),
-                unit=(
-                    f"topics = [{', '.join(map(repr, TOPICS))}]",
-                    f'window = "{window}ms"',
-                    f'lateness = "{min(window, 3000)}ms"',
-                    f'accelerator = "{accel}"',
-                    f"series = {series}",
-                    f"windows = {3 * series}",
-                    f'memory = "{8 + 4 * series // 1000}MiB"',
-                ),
-                extra=("[coap]", 'host = "127.0.0.1"', f"port = {port}"),
+                unit=_unit(sensors, window, accel),
+                sections={"coap": {"host": "127.0.0.1", "port": port}},
             )
         )
-        console.print("starting broker, collector, agent and guest ...")
-        stage.start_collector()
-        stage.start_agent()
-        stage.wait_running()
-        arguments = [
-            *("--broker", stage.broker.url, "--coap", f"coap://127.0.0.1:{port}"),
+        truth = folder / "truth.jsonl"
+        words = [
+            *("--broker", broker.url, "--coap", f"coap://127.0.0.1:{port}", "--truth", str(truth)),
             *("--sensors", str(sensors), "--for", f"{duration}ms", "--rate", str(rate or sensors)),
-            *("--seed", str(seed), "--window", f"{window}ms", "--truth", str(folder / "truth.jsonl")),
+            *("--seed", str(seed), "--window", f"{window}ms", "--json"),
         ]
-        simulator = stage.start("simulator", "simulate", *arguments)
         screen = stack.enter_context(Screen(console, duration / 1000))
-        _watch(stage, screen, lambda: simulator.poll() is not None, duration / 1000 + AFTER_S)
-        if status := stage.processes.pop("simulator").wait():
-            raise EdgeAgentError(f"the simulator failed ({status}): {stage.log('simulator')[-500:]}")
-        last = _wait_for_the_end(stage, screen, window / 1000)
-        with (folder / "truth.jsonl").open() as file:
-            truth = told(file, str(folder / "truth.jsonl"))
-        screen.show(last, 1.0)
-        rows = stage.rows()
-        differences = compare(truth.windows, truth.totals, rows, QUANTILES)
-        words = compare_faults(truth.faults, stage.reasons())
-        for name in ("agent", "collector"):
-            if status := stage.stop(name):
-                words.append(f"the {name} ended with status {status}")
-    return _verdict(console, truth, len(rows), last, differences, words)
+        with (folder / "simulator.log").open("wb") as log:
+            simulator = subprocess.Popen([*EDGEAGENT, "simulate", *words], stdout=log, stderr=log)
+        stack.callback(simulator.kill)
+        while simulator.poll() is None:
+            chain.check_alive()
+            screen.show(chain.status())
+            time.sleep(SHOW_S)
+        if simulator.returncode:
+            said = (folder / "simulator.log").read_text(errors="replace")
+            raise EdgeAgentError(f"the simulator failed: {said[-500:].strip()}")
+        with truth.open(encoding="utf-8") as file:
+            sent = told(file, str(truth))
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(wait_for_all, chain.database, BOARD, sent, 2 * window / 1000 + QUIET_S)
+            while not waiting.done():
+                screen.show(chain.status())
+                time.sleep(SHOW_S)
+        last = chain.status()
+        screen.show(last)
+        chain.close()
+        faults = faults_of(chain.database, BOARD, sent, QUANTILES)
+    return _verdict(console, sent, last, faults)
 
 
-def _watch(stage: Stage, screen: Screen, over: Callable[[], bool], seconds: float) -> dict[str, Any]:
-    began = time.monotonic()
-    while True:
-        finished = over()
-        status = stage.status()
-        screen.show(status, (time.monotonic() - began) / screen.seconds)
-        if finished:
-            return status
-        if time.monotonic() - began > seconds:
-            raise EdgeAgentError(f"the demo didn't get on within {seconds:.0f} s: see {stage.folder}")
-        if "simulator" not in stage.processes or stage.processes["simulator"].poll() is None:
-            stage.check()
-        time.sleep(SHOW_S)
-
-
-def _wait_for_the_end(stage: Stage, screen: Screen, window: float) -> dict[str, Any]:
-    """Until no window is open any more, and the collector has everything."""
-    quiet_from, last = time.monotonic(), 0
-
-    def over() -> bool:
-        nonlocal quiet_from, last
-        summaries = stage.status()["units"][0]["summaries"]
-        if summaries != last or not stage.settled():
-            quiet_from, last = time.monotonic(), summaries
-        return time.monotonic() - quiet_from > 2 * window + 4
-
-    return _watch(stage, screen, over, 4 * window + AFTER_S)
+def _unit(sensors: int, window: int, accel: str) -> dict[str, object]:
+    """The unit's settings: room for all series of the home."""
+    series = SERIES * sensors
+    return {
+        "accelerator": accel,
+        "window": f"{window}ms",
+        "lateness": f"{min(window, LATENESS_MS)}ms",
+        "series": series,
+        "windows": 3 * series,
+        "memory": f"{8 + 4 * series // 1000}MiB",
+    }
 
 
 @dataclass
@@ -152,6 +138,7 @@ class Screen:
 
     def __post_init__(self) -> None:
         self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+        self._began = time.monotonic()
         self._shown = float("-inf")
         self._before = (time.monotonic(), 0)
         self._rate = 0.0
@@ -165,15 +152,15 @@ class Screen:
         if self._live:
             self._live.stop()
 
-    def show(self, status: dict[str, Any], part: float) -> None:
-        """Show a snapshot; part: how much of the sending is done, 0 to 1."""
+    def show(self, status: dict[str, Any]) -> None:
+        """Show a snapshot."""
         now, unit = time.monotonic(), status["units"][0]
         then, readings = self._before
         if now - then >= 1:
             self._rate = (unit["readings"] - readings) / (now - then)
             self._before = now, unit["readings"]
         if self._live:
-            self._live.update(self._tables(status, min(part, 1.0)), refresh=True)
+            self._live.update(self._tables(status), refresh=True)
         elif now - self._shown >= PLAIN_S:
             self._shown = now
             self.console.print(
@@ -183,7 +170,8 @@ class Screen:
                 soft_wrap=True,
             )
 
-    def _tables(self, status: dict[str, Any], part: float) -> Group:
+    def _tables(self, status: dict[str, Any]) -> Group:
+        part = min(1.0, (time.monotonic() - self._began) / self.seconds)
         unit, uplink = status["units"][0], status["uplink"]
         guest = unit["guest"]
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -208,31 +196,27 @@ def _reduction(status: dict[str, Any]) -> str:
     return f"{status['units'][0]['bytes_in'] / out:.1f} times less" if out else "nothing out yet"
 
 
-def _verdict(
-    console: Console,
-    truth: Told,
-    rows: int,
-    status: dict[str, Any],
-    differences: list[Difference],
-    words: list[str],
-) -> int:
-    guest = status["units"][0]["guest"]
-    console.print()
-    console.print(f"accelerator: {guest['accelerator']}: {guest['why']}", soft_wrap=True)
-    console.print(
-        f"sent:        {truth.payloads:,} readings with {truth.values:,} values, "
-        f"{sum(truth.faults.values())} of them unreadable on purpose"
-    )
-    console.print(f"collected:   {rows:,} summaries; the truth has {len(truth.windows):,} windows and "
-                  f"{len(truth.totals):,} series without times")  # fmt: skip
-    console.print(
-        f"bytes:       {show_size(status['units'][0]['bytes_in'])} in, "
-        f"{show_size(status['uplink']['bytes_sealed'])} out: {_reduction(status)}"
-    )
-    for line in [*map(str, differences[:SHOWN]), *words]:
-        console.print(f"  {line}", style="red", soft_wrap=True, markup=False)
-    if differences or words:
-        console.print(f"verdict:     {len(differences) + len(words)} differences", style="bold red")
+def _verdict(console: Console, sent: Told, status: dict[str, Any], faults: list[str]) -> int:
+    unit, uplink = status["units"][0], status["uplink"]
+    guest = unit["guest"]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    unreadable = sum(sent.faults.values())
+    rows = {
+        "accelerator": f"{guest['accelerator']}: {guest['why']}",
+        "sent": f"{sent.payloads:,} readings with {sent.values:,} values; {unreadable} unreadable on purpose",
+        "collected": f"{unit['summaries']:,} summaries of {len(sent.windows):,} windows and {len(sent.totals):,} "
+        "series that tell no time",
+        "bytes": f"{show_size(unit['bytes_in'])} in, {show_size(uplink['bytes_sealed'])} out: {_reduction(status)}",
+    }
+    for name, value in rows.items():
+        table.add_row(Text(name, style="dim"), value)
+    console.print(table)
+    for line in faults[:SHOWN]:
+        console.print(line, style="red", soft_wrap=True, markup=False, highlight=False)
+    if faults:
+        console.print(
+            f"{len(faults)} differences between what was sent and what was collected", style="bold red"
+        )
         return 1
-    console.print("verdict:     every window agrees", style="bold green")
+    console.print("every window agrees", style="bold green")
     return 0
