@@ -73,7 +73,9 @@ void edge_frames_feed(const uint8_t *bytes, size_t size, void (*take)(uint8_t, c
         size -= n;
         size_t done = scan(pending, held, take);
         held -= done;
-        memmove(pending, pending + done, held);
+        if (done != 0) { /* else a large frame would be moved onto itself with every piece of it */
+            memmove(pending, pending + done, held);
+        }
     }
 }
 
