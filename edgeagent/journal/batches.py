@@ -106,8 +106,8 @@ class BatchRecords:
     magic = b"EASP"
     suffix = ".spool"
     remedy = (
-        "Stop the agent, move the folder {folder} away and start it again: batches that the collector doesn't have are "
-        'lost. Batches before and behind the damage can be saved by starting it with journal.on_damage = "skip"'
+        "Let the agent skip what is damaged, or stop it, move the folder {folder} away and start it again: "
+        "batches that the collector doesn't have are lost"
     )
 
     def walk(self, data: bytes, number: int, stop: int = NEVER) -> tuple[int, int]:

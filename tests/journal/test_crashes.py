@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
 from pathlib import Path
@@ -251,6 +252,21 @@ def test_disk_fails_at_every_operation(fault, until):
         assert clear
         agent.files.power_cut("none", random.Random(n))
         agent.open()
+
+
+@pytest.mark.parametrize("mode", ["none", "subset"])
+def test_disk_fails_and_then_the_power(mode):
+    """What is put right after a fault isn't on the disk yet when the power goes."""
+    for n in range(operations("block")):
+        chance = random.Random(n)
+        agent = Agent(CrashingFiles(), "block")
+        agent.files.fail_at(n, errno.EIO if n % 2 else errno.ENOSPC)
+        rest = iter(SCRIPT)
+        with contextlib.suppress(OSError):
+            run(agent, rest)
+        agent.files.power_cut(mode, chance)
+        agent.open()
+        run(agent, rest)
 
 
 def test_power_fails_again_and_again():

@@ -56,14 +56,12 @@ class CrashingFiles:
         self.at = -1
         self.then: int | str = "crash"
         self.until = 1
-        self.kinds: frozenset[str] | None = None
-        self.log: list[str] = []
 
     # ---- faults --------------------------------------------------------------------------------------------------
 
-    def fail_at(self, n: int, then: int | str, until: int = 1, kinds: frozenset[str] | None = None) -> None:
+    def fail_at(self, n: int, then: int | str, until: int = 1) -> None:
         """Let operation n (counted from now) crash or fail; an errno goes on for ``until`` operations."""
-        self.operations, self.at, self.then, self.until, self.kinds = 0, n, then, until, kinds
+        self.operations, self.at, self.then, self.until = 0, n, then, until
 
     def heal(self) -> None:
         """No more faults."""
