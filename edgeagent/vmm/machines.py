@@ -53,5 +53,32 @@ MACHINES: Mapping[str, MachineRow] = MappingProxyType(
             ram_base=0,
             minimum_memory=4 * MIB,
         ),
+        "aarch64": MachineRow(
+            program="qemu-system-aarch64",
+            # QEMU picks the version of the interrupt controller that the host's KVM has; the guest knows 2 and 3.
+            machine="virt,highmem=off,its=off,acpi=off" + BARRIERS,
+            cpu=MappingProxyType({Accelerator.KVM: "host", Accelerator.TCG: "cortex-a53"}),
+            devices=MMIO_CHANNEL,
+            ram_base=0x40000000,
+            minimum_memory=4 * MIB,
+        ),
+        "riscv64": MachineRow(
+            program="qemu-system-riscv64",
+            # One image starts in M-mode under TCG and in S-mode under KVM: both without firmware.
+            machine="virt" + BARRIERS,
+            cpu=MappingProxyType({Accelerator.KVM: "host", Accelerator.TCG: "rv64"}),
+            devices=(*MMIO_CHANNEL, "-bios", "none"),
+            ram_base=0x80000000,
+            minimum_memory=4 * MIB,
+        ),
+        "mips64el": MachineRow(
+            program="qemu-system-mips64el",
+            machine="malta" + BARRIERS,
+            # No KVM: malta guests would need a host with the VZ extension, and no board of ours has it.
+            cpu=MappingProxyType({Accelerator.TCG: "MIPS64R2-generic"}),
+            devices=PCI_CHANNEL,
+            ram_base=0,
+            minimum_memory=4 * MIB,
+        ),
     }
 )

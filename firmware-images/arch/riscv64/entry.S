@@ -15,6 +15,7 @@
     .section .text.entry, "ax"
     .globl edge_entry
 edge_entry:
+    bnez a0, park
     la sp, edge_stack_top
     mv fp, zero
     beqz a2, supervisor
@@ -43,6 +44,11 @@ supervisor:
     li t0, S_EXTERNAL
     csrw sie, t0
     tail edge_main
+
+/* A hart that nobody needs. */
+park:
+    wfi
+    j park
 
 /* On a stack of their own, so that a full stack can be reported. */
     .balign 4
