@@ -85,7 +85,9 @@ class Store:
         """Insert those that aren't there; how many were new."""
         if not rows:
             return 0
-        return max(0, connection.execute(self._insert(table), rows).rowcount)
+        # Without the option psycopg's count is thrown away.
+        done = connection.execute(self._insert(table), rows, execution_options={"preserve_rowcount": True})
+        return done.rowcount
 
     # ---- boards --------------------------------------------------------------------------------------------------
 

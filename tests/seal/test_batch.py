@@ -21,7 +21,7 @@ def opened(data: bytes, topic: str = TOPIC) -> Batch:
     return open_batch(data, agree=agree_with([OPENER]), key_of=lookup([SIGNER.public]), topic=topic)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(items())
 def test_round_trip(said):
     found = unpack(pack(head(), said))
