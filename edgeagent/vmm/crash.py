@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from dataclasses import dataclass
 
 from .port import Accelerator, End, Ending
@@ -80,6 +79,13 @@ _STDERR: tuple[tuple[str, str, str, str], ...] = (
     ),
 )
 
+_SIGNALS = {
+    "SIGKILL": "Short of memory? See `dmesg`",
+    "SIGSYS": "QEMU's sandbox refused a system call: its build doesn't get along with -sandbox",
+    "SIGXFSZ": "QEMU tried to write a file, which its jail doesn't allow",
+}
+"""What a signal hints at."""
+
 
 def explain(ending: Ending, accelerator: Accelerator, panic: str = "") -> Crash:
     """panic: the record in the guest's log ring, "" where there is none."""
@@ -93,10 +99,8 @@ def explain(ending: Ending, accelerator: Accelerator, panic: str = "") -> Crash:
     match ending.end:
         case End.INTERNAL_ERROR if accelerator is Accelerator.KVM:
             return Crash("internal-error", "KVM couldn't run an instruction of the guest", TCG_OFFERED)
-        case End.SIGNALLED if ending.status is not None:
-            name = signal.Signals(-ending.status).name
-            remedy = "Short of memory? See `dmesg`" if name == "SIGKILL" else ""
-            return Crash("vmm-killed", f"QEMU was ended by {name}", remedy)
+        case End.SIGNALLED:
+            return Crash("vmm-killed", f"QEMU was ended by {ending.signal}", _SIGNALS.get(ending.signal, ""))
         case End.EXITED:
             said = f": {last}" if last else ", and said nothing"
             return Crash("vmm-exited", f"QEMU ended with status {ending.status}{said}", "")

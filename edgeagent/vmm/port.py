@@ -49,13 +49,23 @@ class Ending:
     """The evidence of an end, as the VMM gave it.
 
     ``status`` is the exit status, negative for a signal, None while the VMM still holds the dead guest.
-    ``events`` are the last events, oldest first; ``stderr`` the last lines.
+    ``signal`` is the signal's name. ``events`` are the last events, oldest first; ``stderr`` the last lines.
     """
 
     end: End
     status: int | None
     events: tuple[str, ...]
     stderr: str
+    signal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VmmInfo:
+    """A VMM that is installed. accelerators: those it was built with."""
+
+    path: str
+    version: str
+    accelerators: tuple[str, ...]
 
 
 class Machine(Protocol):
@@ -88,6 +98,9 @@ class Machine(Protocol):
 
 class Vmm(Protocol):
     """Starts machines."""
+
+    async def describe(self, arch: str) -> VmmInfo:
+        """What would run guests of this architecture; EnvironmentFaultError when it isn't there or doesn't work."""
 
     async def start(self, spec: MachineSpec) -> Machine:
         """Start one.

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
+import signal
 import socket
 from collections import deque
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from pathlib import Path
 from edgeagent.errors import EnvironmentFaultError, GuestError, ImageError, RemoteProtocolError
 
 from . import argv, crash, facts, jail, qmp
-from .port import Accelerator, End, Ending, MachineSpec
+from .port import Accelerator, End, Ending, MachineSpec, VmmInfo
 
 MAX_IMAGE = 64 << 20
 """Bytes of an image."""
@@ -25,6 +27,7 @@ CHUNK = 65_536
 LAST_READS = 16
 """Reads of what an ended QEMU left behind."""
 RESUME_SECONDS = 5.0
+ASK_SECONDS = 5.0
 
 
 class Qemu:
@@ -48,6 +51,13 @@ class Qemu:
         if row := self._rows.get(arch):
             return row
         raise ImageError(f"no machine is known for {arch}", remedy=f"Known: {', '.join(self._rows)}")
+
+    async def describe(self, arch: str) -> VmmInfo:
+        """See port.Vmm."""
+        path = self.program(arch)
+        version, accelerators = await asyncio.gather(_ask(path, "--version"), _ask(path, "-accel", "help"))
+        found = re.search(r"version (\S+)", version)
+        return VmmInfo(path, found[1] if found else "unknown", tuple(accelerators.split("\n")[1:]))
 
     async def start(self, spec: MachineSpec) -> QemuMachine:
         """See port.Vmm. Must be called from the thread that lives as long as the agent: its death ends the VMM."""
@@ -85,6 +95,26 @@ class Qemu:
                 raise EnvironmentFaultError(f"QEMU can't be started: {error}", where=spec.name) from error
             words = (*walls.words, *(f"without {lack}" for lack in walls.missing))
             return QemuMachine(process, channel, monitor, stderr, memory, row.ram_base, words, ours.pop_all())
+
+
+async def _ask(*command: str) -> str:
+    """What QEMU says about itself."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        said = b""
+    if process.returncode:
+        raise EnvironmentFaultError(f"{' '.join(command)} fails", remedy="Install it anew")
+    return said[:CHUNK].decode("utf-8", "replace").strip()
 
 
 def _memory(spec: MachineSpec, stack: ExitStack) -> int:
@@ -231,7 +261,8 @@ class QemuMachine:
                 if not self._on_stderr():
                     break
             text = self._said.decode("utf-8", "replace")
-            self._end.set_result(Ending(end, status, tuple(self._events), text))
+            name = signal.Signals(-status).name if status is not None and status < 0 else ""
+            self._end.set_result(Ending(end, status, tuple(self._events), text, name))
 
     # ---- the monitor -------------------------------------------------------------------------------------------
 

@@ -191,7 +191,7 @@ def test_run_states(status: str, reason: str, meaning: End | None) -> None:
 
 
 def end(kind: End, status: int | None = None, stderr: str = "") -> Ending:
-    return Ending(kind, status, (), stderr)
+    return Ending(kind, status, (), stderr, "SIGKILL" if kind is End.SIGNALLED else "")
 
 
 NO_KVM = "Could not access KVM kernel module: Permission denied\nqemu: failed to initialize kvm"
