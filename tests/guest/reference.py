@@ -403,14 +403,14 @@ class Series:
 
     key: tuple[str, str, str]
     newest: int | None = None
-    arrival: int = 0
+    heard: int = 0
     windows: dict[int, Window] = field(default_factory=dict)
     reference: Decimal | None = None
     held: int = 0
 
-    def clock(self, now: int) -> int:
-        """Event time now."""
-        return (self.newest or 0) + max(0, now - self.arrival)
+    def clock(self, silence: int) -> int:
+        """Event time after that much silence."""
+        return (self.newest or 0) + max(0, silence - self.heard)
 
 
 class Reference:
@@ -421,7 +421,7 @@ class Reference:
         self.places: list[Series] = []
         self.idle: list[Series] = []
         self.said: list[Summary | Report | Reject] = []
-        self.out = self.seq = self.now = self.latest = self.swept = 0
+        self.out = self.seq = self.now = self.latest = self.ticked = self.silence = 0
         self.started = False
         self.report_start = 0
         self.payloads = self.values = 0
@@ -449,8 +449,11 @@ class Reference:
             self._apply(topic, item)
 
     def tick(self, seq: int, now: int) -> None:
-        """Time passes."""
+        """Silence was heard."""
         self._time(seq, now)
+        self.silence += self._since_tick()
+        self.ticked = now
+        self._sweep()
 
     def drain(self, seq: int, now: int) -> None:
         """Close every window."""
@@ -460,24 +463,23 @@ class Reference:
 
     # time
 
+    def _since_tick(self) -> int:
+        return min(max(0, self.now - self.ticked), 2000)
+
     def _time(self, seq: int, now: int) -> None:
         length = self.config["window"]
         self.seq, self.now = seq, now
         if not self.started:
             self.started = True
-            self.latest, self.swept = now, now // 1000
+            self.latest = self.ticked = now
             self.report_start = now - now % length
         back = now + length + self.config["lateness"] < self.latest
         if back:
             self._sweep(everything=True, partial=True)
             for series in self.places:
-                series.newest, series.arrival = None, 0
-            self.latest, self.swept = now, now // 1000
-        elif now > self.latest:
-            self.latest = now
-            if now // 1000 > self.swept:
-                self.swept = now // 1000
-                self._sweep()
+                series.newest, series.heard = None, 0
+            self.latest = self.ticked = now
+        self.latest = max(self.latest, now)
         if back or now >= self.report_start + length:
             self._report()
 
@@ -486,8 +488,8 @@ class Reference:
         due = []
         for place, series in enumerate(self.places):
             for window in series.windows.values():
-                over = window.start + length <= series.clock(self.now)
-                if everything or window.start + length + lateness <= series.clock(self.now):
+                over = window.start + length <= series.clock(self.silence)
+                if everything or window.start + length + lateness <= series.clock(self.silence):
                     due.append((window.start, place, partial or not over))
         for start, place, cut in sorted(due):
             self._close(self.places[place], start, partial=cut)
@@ -539,7 +541,7 @@ class Reference:
         if (
             series is not None
             and series.newest is not None
-            and start + length + config["lateness"] <= series.clock(self.now)
+            and start + length + config["lateness"] <= series.clock(self.silence)
         ):
             return Reason.LATE
         if series is None or start not in series.windows:
@@ -557,12 +559,12 @@ class Reference:
             if not series.windows and series in self.idle:
                 self.idle.remove(series)
             series.windows[start] = Window(start)
-        if series.newest is None or item.time > series.clock(self.now):
-            series.newest, series.arrival = item.time, self.now
+        if series.newest is None or item.time > series.clock(self.silence):
+            series.newest, series.heard = item.time, self.silence + self._since_tick()
         self._accumulate(series.windows[start], item)
         self.values += 1
         for due in sorted(series.windows):
-            if due + length + config["lateness"] <= series.clock(self.now):
+            if due + length + config["lateness"] <= series.clock(self.silence):
                 self._close(series, due, partial=False)
         return None
 

@@ -27,18 +27,21 @@ struct aggregate {
     uint64_t seq;    /* of the frame being processed */
     uint64_t now;    /* its time, ms */
     uint64_t latest; /* the latest frame time since the clock was last set back */
-    uint64_t swept;  /* the second of frame time in which all series were last looked at */
-    uint64_t due;    /* before this frame time no window can close: saves looking, decides nothing */
+    uint64_t ticked;  /* time of the last tick */
+    uint64_t silence; /* ms that ticks have counted */
+    uint64_t due;     /* before this much silence no window can close: saves looking, decides nothing */
     uint64_t recent_start; /* of the window that the last value fell into */
-    bool started;    /* latest and swept mean something */
+    bool started;    /* latest and ticked mean something */
 };
 
 extern struct aggregate agg;
 
 /* ---- engine.c: clocks and windows ---- */
 
-/* A frame of this time came: close what is over, report what is due. */
+/* A frame of this time came: report what is due. */
 void engine_time(uint64_t seq, uint64_t now);
+/* Silence was heard: close what is over. */
+void engine_tick(void);
 /* Close every window. */
 void engine_drain(void);
 

@@ -47,6 +47,7 @@ static struct {
 
 void collect_begin(void) {
     values.count = 0;
+    values.live = 0;
     values.duplicates = 0;
     c.generation++;
     c.key_count = 0;
@@ -94,6 +95,7 @@ enum edge_reason collect_key(const uint8_t *text, size_t size, bool lasting) {
     struct key *key = slot_of(hash);
     if (key->generation == c.generation) { /* said before */
         for (uint32_t i = key->first; i < key->end; i++) {
+            values.live -= !values.items[i].dead;
             values.items[i].dead = true;
         }
         key->times++;
@@ -158,7 +160,11 @@ void collect_close(void) {
 }
 
 static struct value *add(void) {
-    return values.count == MAX_VALUES ? NULL : &values.items[values.count++];
+    if (values.count == MAX_VALUES) {
+        return NULL;
+    }
+    values.live++;
+    return &values.items[values.count++];
 }
 
 static const uint8_t *keep(const uint8_t *text, size_t size) {

@@ -4,23 +4,28 @@
 #include "../../lib/hash.h"
 #include "../../lib/utf8.h"
 
-enum { SWEEP_MS = 1000 };
+/* What a tick counts at most. A longer gap is one in which the sources could not be heard: what they said is to come. */
+enum { MOST_OF_A_TICK = 2000 };
 
-/* A series' clock: the event time that set it, plus the arrival time that has passed since. It never goes back but when
- * the frames' own time does. */
+static uint64_t since_tick(uint64_t now) {
+    uint64_t passed = now > agg.ticked ? now - agg.ticked : 0;
+    return passed < MOST_OF_A_TICK ? passed : MOST_OF_A_TICK;
+}
+
+/* A series' clock: the event time that set it, plus the silence that was heard since (docs/adr/0003). It never goes back
+ * but when the frames' own time does. */
 static uint64_t clock_of(const struct series *s) {
-    uint64_t passed = agg.now > s->arrival ? agg.now - s->arrival : 0;
-    return s->newest + passed;
+    return s->newest + (agg.silence > s->heard ? agg.silence - s->heard : 0);
 }
 
 static uint64_t closing(const struct window *w) {
     return w->start + agg.config.window + agg.config.lateness;
 }
 
-/* The frame time at which a series' window closes, if nothing sets its clock forward before. */
+/* The silence at which a series' window closes, if nothing sets its clock forward before. */
 static void note_due(const struct series *s, uint32_t window) {
     uint64_t end = closing(&agg.tables.windows[window]);
-    uint64_t due = end > s->newest ? s->arrival + (end - s->newest) : 0;
+    uint64_t due = end > s->newest ? s->heard + (end - s->newest) : 0;
     if (due < agg.due) {
         agg.due = due;
     }
@@ -137,7 +142,7 @@ static void forget_clocks(void) {
     for (uint32_t i = 0; i < t->series_used; i++) {
         t->series[i].clocked = false;
         t->series[i].newest = 0;
-        t->series[i].arrival = 0;
+        t->series[i].heard = 0;
     }
 }
 
@@ -148,25 +153,27 @@ void engine_time(uint64_t seq, uint64_t now) {
     if (!agg.started) {
         agg.started = true;
         agg.latest = now;
-        agg.swept = now / SWEEP_MS;
+        agg.ticked = now;
     }
     bool back = now + c->window + c->lateness < agg.latest;
     if (back) {
         sweep(BACK);
         forget_clocks();
         agg.latest = now;
-        agg.swept = now / SWEEP_MS;
+        agg.ticked = now;
     } else if (now > agg.latest) {
         agg.latest = now;
-        if (now / SWEEP_MS > agg.swept) {
-            agg.swept = now / SWEEP_MS;
-            if (now >= agg.due) {
-                sweep(DUE);
-            }
-        }
     }
     if (!agg.report.begun || back || now >= agg.report.start + c->window) {
         emit_report(now);
+    }
+}
+
+void engine_tick(void) {
+    agg.silence += since_tick(agg.now);
+    agg.ticked = agg.now;
+    if (agg.silence >= agg.due) {
+        sweep(DUE);
     }
 }
 
@@ -278,7 +285,7 @@ static enum edge_reason apply(struct origin *o, const struct value *v) {
     if (!s->clocked || v->time > clock_of(s)) {
         s->clocked = true;
         s->newest = v->time;
-        s->arrival = agg.now;
+        s->heard = agg.silence + since_tick(agg.now);
     }
     accumulate(&t->windows[window], v);
     agg.report.values++;

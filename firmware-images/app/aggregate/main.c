@@ -52,6 +52,8 @@ static void input(uint8_t type, const uint8_t *body, size_t size) {
     engine_time(seq, now);
     if (type == EDGE_READING) {
         take_reading(&r);
+    } else if (type == EDGE_TICK) {
+        engine_tick();
     } else if (type == EDGE_DRAIN) {
         engine_drain();
     }

@@ -115,7 +115,7 @@ void payload_take(uint16_t format, const uint8_t *topic, size_t topic_size, cons
     enum edge_reason reason = read(format, payload, size, &offset);
     agg.report.payloads++;
     agg.report.reasons[EDGE_DUPLICATE_KEY] += reason == EDGE_OK ? values.duplicates : 0;
-    if (reason == EDGE_OK && values.count == 0) {
+    if (reason == EDGE_OK && values.live == 0) {
         reason = EDGE_NO_NUMBER;
         offset = size;
     }

@@ -111,7 +111,7 @@ static void put_series(const struct series *s) {
     put_text(s->text, (size_t)s->field_size + s->unit_size);
     put((s->clocked ? CLOCKED : 0) | (s->referenced ? REFERENCED : 0));
     put(s->newest);
-    put(s->arrival);
+    put(s->heard);
     put_dec(&s->reference);
     put(s->held);
     put(open);
@@ -139,7 +139,8 @@ void state_save(void) {
     put(agg.config.window);
     put(agg.started);
     put(agg.latest);
-    put(agg.swept);
+    put(agg.ticked);
+    put(agg.silence);
     put_report();
     for (uint32_t i = 0; i < t->series_limit; i++) {
         sources += t->sources[i].size != 0;
@@ -294,7 +295,7 @@ static void get_series(uint32_t place) {
     s->clocked = (flags & CLOCKED) != 0;
     s->referenced = (flags & REFERENCED) != 0;
     s->newest = get_upto(latest_time);
-    s->arrival = get_upto(latest_time);
+    s->heard = get_upto(latest_time);
     s->reference = get_dec();
     s->held = get32(UINT32_MAX);
     uint32_t open = get32(UINT32_MAX);
@@ -358,7 +359,8 @@ int state_restore(const uint8_t *bytes, size_t size) {
     }
     agg.started = get_upto(1) != 0;
     agg.latest = get_upto(latest_time);
-    agg.swept = get_upto(latest_time);
+    agg.ticked = get_upto(latest_time);
+    agg.silence = get_upto(latest_time);
     get_report();
     get_sources();
     uint32_t series = get32(agg.tables.series_limit);

@@ -31,7 +31,7 @@ struct source {
 struct series {
     uint64_t hash;
     uint64_t newest;  /* event time, ms, that set the clock ... */
-    uint64_t arrival; /* ... and when it came */
+    uint64_t heard;   /* ... and the silence heard until it came, ms */
     struct edge_dec reference; /* `last` of the last summary that was sent, for the deadband */
     uint32_t chain;
     uint32_t source;
@@ -40,7 +40,7 @@ struct series {
     uint32_t older_idle, newer_idle; /* list of series without open windows, in the order they became idle */
     uint32_t held;    /* windows in a row that the deadband kept back */
     uint8_t field_size, unit_size;
-    bool clocked;    /* newest and arrival mean something */
+    bool clocked;    /* newest and heard mean something */
     bool referenced; /* reference means something */
     bool taken;      /* `fields` lets it through: a restored one may be of another configuration */
 };
