@@ -7,25 +7,14 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from edgeagent.errors import EnvironmentFaultError
 from edgeagent.sim.broker import Broker, find_mosquitto
+from tests.certificates import Certificates
 
 StartBroker = Callable[..., Broker]
-
-
-class Certificates(NamedTuple):
-    """Paths of PEM files: a CA, a server certificate for localhost, a client's, and a CA that signed none of them."""
-
-    ca: Path
-    server: Path
-    server_key: Path
-    client: Path
-    client_key: Path
-    stranger: Path
 
 
 @pytest.fixture
@@ -61,63 +50,3 @@ def tls_lines(certificates: Certificates, *, require_client: bool = False) -> li
         f"keyfile {certificates.server_key}",
         f"require_certificate {'true' if require_client else 'false'}",
     ]
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Made once per run, with cryptography."""
-    folder = tmp_path_factory.mktemp("certificates")
-    made = Certificates(
-        *(
-            folder / name
-            for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key", "stranger.pem")
-        )
-    )
-    ca_name, ca_key, ca = _certificate("edgeagent test CA", None)
-    _, server_key, server = _certificate("localhost", (ca_name, ca_key))
-    _, client_key, client = _certificate("board", (ca_name, ca_key))
-    _, _, stranger = _certificate("stranger", None)
-    pairs = zip(made, (ca, server, server_key, client, client_key, stranger), strict=True)
-    for path, item in pairs:
-        path.write_bytes(_pem(item))
-    return made
-
-
-def _pem(item) -> bytes:
-    from cryptography.hazmat.primitives import serialization as s
-
-    if hasattr(item, "private_bytes"):
-        return item.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
-    return item.public_bytes(s.Encoding.PEM)
-
-
-def _certificate(common_name: str, issuer):
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
-    issuer_name, issuer_key = issuer or (name, key)
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer_name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
-    )
-    if issuer:
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False
-        )
-    return name, key, builder.sign(issuer_key, hashes.SHA256())

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.brokers"]
+pytest_plugins = ["tests.certificates", "tests.brokers", "tests.guests"]

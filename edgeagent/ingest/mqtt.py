@@ -61,8 +61,9 @@ class MqttSource:
                 try:
                     await self._connection()
                 except (EdgeAgentError, OSError, EOFError) as raised:
-                    error = str(mqtt_errors.explain(raised, status.broker, tls=self._context is not None))
-                    lived = loop.time() - began if status.state in {"connected", "paused"} else 0.0
+                    tls, accepted = self._context is not None, status.state in {"connected", "paused"}
+                    error = str(mqtt_errors.explain(raised, status.broker, tls=tls, accepted=accepted))
+                    lived = loop.time() - began if accepted else 0.0
                     status.state = "waiting"
                     if error != status.last_error:
                         _log.warning("%s", error)

@@ -82,15 +82,18 @@ class MqttReceiver:
         self.phase = Phase.CONNECTING
         return packets.connect(self._options)
 
-    def subscribe(self, subscriptions: Sequence[Subscription]) -> bytes:
-        """SUBSCRIBE packets of at most FILTERS_PER_PACKET filters each; answered by as many Subscribed."""
+    def subscribe(self, subscriptions: Sequence[Subscription], *, retained: bool = True) -> bytes:
+        """SUBSCRIBE packets of at most FILTERS_PER_PACKET filters each; answered by as many Subscribed.
+
+        retained: whether the broker shall send old values when a subscription is new; version 3.1.1 can't be told.
+        """
         self._require(Phase.OPEN, "SUBSCRIBE")
         out = []
         for at in range(0, len(subscriptions), packets.FILTERS_PER_PACKET):
             some = tuple(subscriptions[at : at + packets.FILTERS_PER_PACKET])
             self._last_id = self._last_id % 65_535 + 1
             self._subscribing[self._last_id] = some
-            out.append(packets.subscribe(self._last_id, some, self._options.version))
+            out.append(packets.subscribe(self._last_id, some, self._options.version, retained=retained))
         return b"".join(out)
 
     def acknowledge(self, packet_ids: Sequence[int]) -> bytes:
@@ -187,6 +190,7 @@ class MqttReceiver:
                         at = -at - 1
                         break
                     continue
+                self._check_kind(head)
                 if stop > end:
                     self._wanted = stop - at
                     break
@@ -278,6 +282,17 @@ class MqttReceiver:
         stop = body + size
         self._skip = max(0, stop - len(data))
         return min(stop, len(data))
+
+    def _check_kind(self, head: int) -> None:
+        """RemoteProtocolError, before the rest of the packet is waited for, if the first byte can't come now."""
+        kind, flags = head >> 4, head & 15
+        if kind not in _ALLOWED[self.phase] or (kind == packets.DISCONNECT and not self._v5):
+            raise RemoteProtocolError(f"{packets.NAMES[kind]} while the connection is {self.phase.value}")
+        if flags and head not in _COMMON:
+            fault = (
+                "QoS 2 wasn't asked for, and DUP needs QoS 1" if kind == packets.PUBLISH else "it has none"
+            )
+            raise RemoteProtocolError(f"{packets.NAMES[kind]} with flags 0x{flags:x}: {fault}")
 
     def _control(self, head: int, data: bytes, at: int, end: int, events: list[Event]) -> None:
         """Everything but the common PUBLISH."""

@@ -14,15 +14,15 @@ MAX_PASSWORD = 4096
 """Bytes of a password file."""
 
 
-def explain(error: BaseException, where: str, *, tls: bool) -> EdgeAgentError:
-    """Translate what connecting or a lost connection raised."""
+def explain(error: BaseException, where: str, *, tls: bool, accepted: bool) -> EdgeAgentError:
+    """Translate what connecting or a lost connection raised. accepted: whether the broker had taken us."""
     if isinstance(error, EdgeAgentError):
         return error
-    what, remedy = _words(error, tls=tls)
+    what, remedy = _words(error, tls=tls, accepted=accepted)
     return UnreachableError(what, where=where, remedy=remedy)
 
 
-def _words(error: BaseException, *, tls: bool) -> tuple[str, str]:
+def _words(error: BaseException, *, tls: bool, accepted: bool) -> tuple[str, str]:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the broker's certificate can't be trusted: {error.verify_message}",
@@ -40,10 +40,15 @@ def _words(error: BaseException, *, tls: bool) -> tuple[str, str]:
         return "nothing listens there", "Start the broker or correct mqtt.url"
     if isinstance(error, TimeoutError):
         return "no answer", "Check the network, a firewall, and mqtt.url"
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, ConnectionError):
         return f"the connection failed: {error.strerror}", "Check the network and the broker's log"
-    hint = "" if tls else ", and whether the port wants TLS (mqtts://)"
-    return "the broker closed the connection", f"Look into the broker's log{hint}"
+    if accepted:
+        return (
+            "the broker closed the connection",
+            "If this goes on, another client may use our mqtt.client_id; the broker's log says so",
+        )
+    hint = "mqtt.user, mqtt.certificate" if tls else "mqtt.user, and whether the port wants TLS (mqtts://)"
+    return "the broker closed the connection before it took us", f"Check the broker's log, {hint}"
 
 
 def refused(event: Refused, where: str) -> UnreachableError:

@@ -35,7 +35,11 @@ FILTERS_PER_PACKET: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """What CONNECT says. Times are seconds; receive_maximum, maximum_packet and session_expiry need version 5."""
+    """What CONNECT says. Times are seconds; receive_maximum, maximum_packet and session_expiry need version 5.
+
+    receive_maximum isn't held against the broker: Mosquitto 2.0.11 goes beyond it after the first acknowledgements,
+    and what bounds our memory is that nothing is read while the intake is full.
+    """
 
     client_id: str
     version: int = MQTT_5
@@ -50,11 +54,10 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A topic filter and the QoS (0, 1) asked for it. retained: whether old values are wanted once, at its making."""
+    """A topic filter and the QoS (0, 1) asked for it."""
 
     filter: str
     qos: int = 1
-    retained: bool = True
 
 
 _CODES: Final = {
@@ -120,14 +123,16 @@ def connect(options: Connect) -> bytes:
     return b"\x10" + variable(len(body)) + body
 
 
-def subscribe(packet_id: int, subscriptions: Sequence[Subscription], version: int) -> bytes:
-    """SUBSCRIBE. In version 5 a retained message comes only when a subscription is new (or never: Retain Handling)."""
+def subscribe(
+    packet_id: int, subscriptions: Sequence[Subscription], version: int, *, retained: bool
+) -> bytes:
+    """SUBSCRIBE. Version 5 can say that retained messages are wanted when a subscription is new, or never."""
     body = bytearray(packet_id.to_bytes(2, "big"))
     if version == MQTT_5:
         body.append(0)
     for one in subscriptions:
         shared = one.filter.startswith("$share/")
-        handling = 0 if shared else 0x10 if one.retained else 0x20
+        handling = 0 if shared else 0x10 if retained else 0x20
         body += text(one.filter.encode())
         body.append(one.qos | (handling if version == MQTT_5 else 0))
     return b"\x82" + variable(len(body)) + body

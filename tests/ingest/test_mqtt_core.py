@@ -281,8 +281,9 @@ def test_commands_in_bytes():
     five = MqttReceiver(Connect("b", session_expiry=1, receive_maximum=2, maximum_packet=3))
     assert five.connect() == b"\x10\x1b\0\4MQTT\5\0\0\x3c\x0d\x11\0\0\0\1\x21\0\2\x27\0\0\0\3\0\1b"
     five.receive(CONNACK[5])
-    wanted = [Subscription("a"), Subscription("b", 0, retained=False), Subscription("$share/g/c")]
-    assert five.subscribe(wanted) == b"\x82\x18\0\1\0\0\1a\x11\0\1b\x20\0\x0a$share/g/c\1"
+    wanted = [Subscription("a"), Subscription("b", 0), Subscription("$share/g/c")]
+    assert five.subscribe(wanted) == b"\x82\x18\0\1\0\0\1a\x11\0\1b\x10\0\x0a$share/g/c\1"
+    assert five.subscribe(wanted[:2], retained=False) == b"\x82\x0b\0\2\0\0\1a\x21\0\1b\x20"
 
 
 def test_many_filters_go_in_several_packets():
