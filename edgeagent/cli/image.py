@@ -57,7 +57,7 @@ def build(arch: str, app: str, source: Path, out: Path, as_json: bool) -> None:
     wanted = [
         (one_arch, one_app)
         for one_arch in (TARGETS if arch == ALL else [arch])
-        for one_app in (building.apps(source) if app == ALL else [app])
+        for one_app in (building.useful(source) if app == ALL else [app])
     ]
     with ThreadPoolExecutor(BUILDERS) as pool:
         built = list(pool.map(lambda what: building.build(source, out, *what), wanted))

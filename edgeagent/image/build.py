@@ -29,6 +29,8 @@ RING_SYMBOL, APP_SYMBOL = "edge_ring", "edge_app"
 APP_HEAD = 16
 """Bytes of struct edge_app up to its functions: name pointer, version, state version."""
 MAX_APP_NAME = 32
+HOSTILE = "hostile-"
+"""Apps of this name misbehave on purpose: tests build them by name, and nobody else needs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class ImageFile:
 def apps(source: Path = SOURCE) -> list[str]:
     """Names of the apps that have code."""
     return sorted(folder.name for folder in (source / "app").glob("*") if any(folder.glob("*.c")))
+
+
+def useful(source: Path = SOURCE) -> list[str]:
+    """Names of the apps that a board may run."""
+    return [app for app in apps(source) if not app.startswith(HOSTILE)]
 
 
 def build(source: Path, out: Path, arch: str, app: str) -> ImageFile:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeagent.vmm.port import Accelerator
 
-from .evidence import Evidence, KvmNode, Speed
+from .evidence import Evidence, KvmNode
 
 API_VERSION = 12
 """The only one there is since Linux 2.6.22; anything else isn't KVM."""
@@ -99,45 +99,43 @@ def _created(node: KvmNode) -> Verdict | None:
 
 def _complete(evidence: Evidence) -> Verdict | None:
     node = evidence.node
-    lacking = [name for name in NEEDED.get(evidence.arch, ()) if not node.capabilities.get(name)]
+    # One that wasn't asked for (an older capture) isn't known to be missing.
+    lacking = [name for name in NEEDED.get(evidence.arch, ()) if node.capabilities.get(name) == 0]
     if lacking:
-        lines = tuple(f"KVM_CHECK_EXTENSION {name} = {node.capabilities.get(name, 0)}" for name in lacking)
+        lines = tuple(f"KVM_CHECK_EXTENSION {name} = 0" for name in lacking)
         return Verdict(Answer.PARTIAL, "capability-missing", lines, "A newer kernel may have it")
-    if node.create_vcpu != "ok":
+    if node.create_vcpu not in ("ok", ""):
         return Verdict(Answer.PARTIAL, "create-vcpu-failed", (f"KVM_CREATE_VCPU: {node.create_vcpu}",))
     return None
 
 
 def _measured(evidence: Evidence) -> Verdict:
     kvm, tcg = evidence.kvm, evidence.tcg
-    works = f"/dev/kvm opens, makes a VM and a VCPU (API {evidence.node.api_version})"
+    works = f"/dev/kvm opens and makes a VM (API {evidence.node.api_version})"
+    software = evidence.arch == "x86_64" and not {"vmx", "svm"} & evidence.cpu_flags
+    modules = ", ".join(f"/sys/module/{name}" for name in evidence.modules)
+    no_flag = f"the CPU shows neither vmx nor svm; {modules or 'no kvm module is listed'}"
     if kvm is None:
-        why = evidence.vmm_failure or "no calibration guest was run"
-        return Verdict(Answer.UNKNOWN, "not-measured", (works, why), "edgeagent probe --image IMAGE --fresh")
+        untimed = evidence.vmm_failure or "no calibration guest was run"
+        if software:
+            remedy = "edgeagent probe --image IMAGE --fresh"
+            return Verdict(Answer.UNKNOWN, "not-measured", (works, no_flag, untimed), remedy)
+        return Verdict(Answer.YES, "works", (works, untimed))
     if kvm.ns is None:
-        return Verdict(
-            Answer.PARTIAL, "guest-failed", (works, f"a calibration guest failed under KVM: {kvm.failure}")
-        )
-    lines = [works, f"kvm: {_ns(kvm)} for a guest instruction"]
+        failed = f"a calibration guest failed under KVM: {kvm.failure}"
+        return Verdict(Answer.PARTIAL, "guest-failed", (works, failed))
+    lines: tuple[str, ...] = (works, f"kvm: {show(kvm.ns)} for a guest instruction")
     if tcg is None or tcg.ns is None:
-        return Verdict(Answer.YES, "works", tuple(lines))
-    lines.append(f"tcg: {_ns(tcg)}")
+        return Verdict(Answer.YES, "works", lines)
+    lines = (*lines, f"tcg: {show(tcg.ns)}")
     if kvm.ns <= tcg.ns:
-        return Verdict(Answer.YES, "works", tuple(lines))
-    hardware = sorted({"vmx", "svm"} & evidence.cpu_flags)
-    software = evidence.arch == "x86_64" and not hardware
+        return Verdict(Answer.YES, "works", lines)
     if software:
-        modules = ", ".join(f"/sys/module/{name}" for name in evidence.modules)
-        lines.append(f"the CPU shows neither vmx nor svm; {modules or 'no kvm module is listed'}")
         remedy = (
             "On a virtual machine: ask for nested virtualisation. On a real one: switch it on in the firmware"
         )
-        return Verdict(Answer.SLOW, "software-kvm", tuple(lines), remedy)
-    return Verdict(Answer.SLOW, "slower-than-tcg", tuple(lines), "Nested virtualisation is often like this")
-
-
-def _ns(speed: Speed) -> str:
-    return show(speed.ns or 0.0)
+        return Verdict(Answer.SLOW, "software-kvm", (*lines, no_flag), remedy)
+    return Verdict(Answer.SLOW, "slower-than-tcg", lines, "Nested virtualisation is often like this")
 
 
 def show(ns: float) -> str:
@@ -146,28 +144,31 @@ def show(ns: float) -> str:
 
 
 def choose(evidence: Evidence, verdict: Verdict) -> Choice:
-    """What `accelerator = "auto"` means here: KVM only if it works and isn't slower."""
-    tcg = evidence.tcg
-    emulates = tcg is None or tcg.ns is not None
+    """What `accelerator = "auto"` means here: KVM only where it was timed, works and isn't slower."""
+    kvm, tcg = evidence.kvm, evidence.tcg
     if evidence.vmm is None:
         return Choice(None, f"there is no VMM: {evidence.vmm_failure}")
-    if verdict.answer is Answer.YES:
+    kvm_ns = kvm.ns if kvm else None
+    if tcg and tcg.ns is None:
+        if kvm_ns is None:
+            return Choice(None, f"no guest runs here: KVM: {verdict.reason}; tcg: {tcg.failure}")
+        return Choice(Accelerator.KVM, f"KVM works, and emulation fails: {tcg.failure}")
+    if verdict.answer is Answer.YES and kvm_ns is not None:
         return Choice(
             Accelerator.KVM, "KVM works here: guests are isolated by the processor and run at its speed"
         )
-    emulated = "guests are emulated (tcg), held by the jail and not by hardware"
-    if not emulates and tcg is not None:
-        if verdict.answer is Answer.SLOW:
-            return Choice(Accelerator.KVM, f"KVM is slow here, but emulation fails: {tcg.failure}")
-        return Choice(None, f"no guest runs here: KVM {verdict.reason}; tcg: {tcg.failure}")
-    match verdict.answer, evidence.kvm:
-        case Answer.SLOW, Speed(ns=float(kvm_ns)) if tcg and tcg.ns:
-            kind = "a software KVM" if verdict.reason == "software-kvm" else "a KVM"
-            why = f"this is {kind} that works, but is {kvm_ns / tcg.ns:,.0f} times slower than emulation; {emulated}"
-        case Answer.UNKNOWN, _:
-            why = f"whether KVM works isn't known ({verdict.reason}); {emulated}"
-        case Answer.PARTIAL, _:
-            why = f"KVM works in part only ({verdict.reason}); {emulated}"
-        case _:
-            why = f"KVM can't be used here ({verdict.reason}); {emulated}"
-    return Choice(Accelerator.TCG, why)
+    if verdict.answer is Answer.SLOW and kvm_ns and tcg and tcg.ns:
+        kind = "a software KVM" if verdict.reason == "software-kvm" else "a KVM"
+        why = f"this is {kind} that works, but is {kvm_ns / tcg.ns:,.0f} times slower than emulation"
+    else:
+        why = _WHY_NOT[verdict.answer].format(verdict.reason)
+    return Choice(Accelerator.TCG, f"{why}; guests are emulated (tcg), held by the jail and not by hardware")
+
+
+_WHY_NOT = {
+    Answer.YES: "KVM seems to work, but no guest was timed in it",
+    Answer.SLOW: "KVM is slow here ({})",
+    Answer.PARTIAL: "KVM works in part only ({})",
+    Answer.NO: "KVM can't be used here ({})",
+    Answer.UNKNOWN: "whether KVM works isn't known ({})",
+}

@@ -83,6 +83,26 @@ def test_input_flows_and_nothing_is_left(guest_image: GetImage) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.parametrize("arch", MACHINES)
+def test_every_architecture(guest_image: GetImage, arch: str) -> None:
+    """A batch, a single reading, and a panic whose record is found at the right address."""
+
+    async def main() -> None:
+        owner = Recorder(readings(300))
+        supervisor = supervise(owner, guest_image("echo", arch))
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.acked == 300)
+            owner.frames += readings(301)[300:]
+            supervisor.wake()
+            await owner.until(lambda: supervisor.status.acked == 301)
+        assert len(owner.of(EchoEvent)) == 301
+
+    asyncio.run(main())
+    evidence = fail(Recorder(readings(1)), guest_image("hostile-panic", arch))
+    assert evidence.crash.kind == "panicked"
+    assert "hostile-panic gives up" in evidence.crash.words
+
+
 def test_a_state_is_restored_and_input_goes_on_after_it(guest_image: GetImage) -> None:
     async def main() -> None:
         owner = Recorder(readings(20), saved=Restorable(12, 7, b""))
