@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,17 +13,6 @@ from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.port import Accelerator
 
 MAX_IMAGE = 64 << 20
-
-GUEST_ARCH: Mapping[str, str] = {
-    "x86_64": "x86_64",
-    "aarch64": "aarch64",
-    "armv8l": "aarch64",
-    "armv7l": "aarch64",
-    "riscv64": "riscv64",
-    "mips64": "mips64el",
-    "mips": "mips64el",
-}
-"""Guests for a machine as uname names it. Where they differ, they are emulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +27,8 @@ class Choice:
     spooled: int
 
 
-def read_image(unit: Unit, board: Board, machine: str) -> tuple[Path, ImageInfo]:
-    """Find and inspect a unit's image. ImageError with one clear line when it can't be run here."""
-    arch = GUEST_ARCH.get(machine, machine)
+def read_image(unit: Unit, board: Board, arch: str) -> tuple[Path, ImageInfo]:
+    """Find and inspect a unit's image for this board's arch. ImageError with one clear line when it can't run here."""
     path = unit.image or board.images / arch / f"{unit.app}.elf"
     try:
         with path.open("rb") as file:
@@ -62,6 +49,8 @@ def read_image(unit: Unit, board: Board, machine: str) -> tuple[Path, ImageInfo]
             where=str(path),
             remedy=f"Give unit {unit.name} the image for {arch}.",
         )
+    if arch not in MACHINES:
+        raise ImageError(f"no machine is known for {arch}", where=str(path))
     if unit.memory < MACHINES[arch].minimum_memory:
         raise ImageError(
             f"unit {unit.name} has {unit.memory >> 20} MiB of memory; a machine of {arch} needs "

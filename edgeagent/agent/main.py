@@ -7,7 +7,6 @@ import contextlib
 import functools
 import logging
 import os
-import platform
 import random
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -25,6 +24,7 @@ from edgeagent.ingest.delivery import newest_mqtt
 from edgeagent.ingest.mqtt import MqttSettings, MqttSource
 from edgeagent.ingest.mqtt_packets import Subscription
 from edgeagent.journal.spool import Spool
+from edgeagent.probe.live import host_arch
 from edgeagent.seal.keys import VerifyKey
 from edgeagent.seal.keystore import KeyStore, load_recipients, load_verifiers
 from edgeagent.unit.arrival import ArrivalClock
@@ -35,7 +35,7 @@ from edgeagent.uplink.mqtt import Uplink, UplinkConfig
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.qemu import Qemu
 
-from .accelerator import choose
+from .accelerator import Accelerators
 from .batches import SealedBatches, Sealing
 from .images import Choice, check_state, read_image
 from .journals import UnitJournal, open_journal
@@ -89,7 +89,7 @@ class Agent:
                 when_full="drop-oldest" if config.journal.when_full == "drop-oldest" else "block",
             )
             stack.callback(spool.close)
-            images = {unit.name: read_image(unit, board, platform.machine()) for unit in config.units}
+            images = {unit.name: read_image(unit, board, host_arch()) for unit in config.units}
             apps = {name: info.declaration.app for name, (_, info) in images.items()}
             batches = SealedBatches(spool, sealing, self._writer, apps)
             journals = {unit.name: self._journal(unit, spool) for unit in config.units}
@@ -100,6 +100,7 @@ class Agent:
             newest, tag = recall(journals.values())
             arrival = ArrivalClock(newest, self._clock.monotonic())
             vmm = Qemu(MACHINES)
+            accelerators = Accelerators(board, vmm, self._files)
             shared = Shared(
                 config,
                 vmm,
@@ -112,7 +113,7 @@ class Agent:
             units: list[UnitRuntime] = []
             for unit in config.units:
                 path, info = images[unit.name]
-                accelerator, why = await choose(unit.accelerator, info.arch, board, vmm, self._files)
+                accelerator, why = await accelerators.choose(unit.accelerator)
                 spooled = spool.last(unit.name).out
                 choice = Choice(path, info, info.arch, accelerator, why, spooled)
                 units.append(UnitRuntime(unit, journals[unit.name], choice, shared))
@@ -158,7 +159,7 @@ class Agent:
                         await asyncio.gather(*(unit.close() for unit in units))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(UPLINK_FLUSH_S):
-                    while uplink.status.state == "connected" and uplink.status.under_way:
+                    while uplink.status.state == "connected" and uplink.status.under_way:  # noqa: ASYNC110
                         await asyncio.sleep(0.05)
 
     @property
