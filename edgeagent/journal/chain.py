@@ -91,11 +91,9 @@ class Chain:
         Raises DamagedError when the segments don't fit together.
         """
         files.make_folder(folder)
-        pattern = re.compile(rf"(\d{{16,20}}){re.escape(records.suffix)}")
-        firsts = sorted(int(found[1]) for name in files.names(folder) if (found := pattern.fullmatch(name)))
         segments: list[Segment] = []
         note = b""
-        for first in firsts:
+        for first in _firsts(files, folder, records):
             path = _path(folder, first, records)
             with contextlib.closing(files.open(path)) as file:
                 size = file.size()
@@ -207,8 +205,8 @@ class Chain:
 
     @property
     def empty(self) -> bool:
-        """Whether the last segment has no records."""
-        return self._size == self.segments[-1].body
+        """Whether the last segment has no numbered record. Another one would have the same first number."""
+        return self.next == self.segments[-1].first
 
     def append(self, data: bytes, count: int) -> None:
         """Write records to the last segment. After OSError everything since the last commit must be appended again."""
@@ -242,7 +240,7 @@ class Chain:
         self._size = new.size
         self._dirty = False
 
-    def commit(self, *, sync: bool) -> None:
+    def commit(self, sync: bool) -> None:  # noqa: FBT001 - always named by callers
         """Let readers see what was appended, after a sync if so asked. OSError as with append."""
         self.mend()
         if sync and self._dirty:
@@ -252,9 +250,7 @@ class Chain:
                 self._fail()
                 raise
             self._dirty = False
-        mark = Mark(self.segments[-1].first, self._size, self.next)
-        if mark != self.mark:
-            self.mark = mark
+        self.mark = Mark(self.segments[-1].first, self._size, self.next)
 
     def trim(self, keep_from: int, least: int = 1) -> None:
         """Remove segments that hold nothing from that number on, but leave the newest ``least`` ones."""
@@ -269,11 +265,11 @@ class Chain:
             self.segments = self.segments[1:]
 
     def remove_all(self) -> None:
-        """Remove every segment, newest first, so that what is left fits together. The chain is of no use then."""
-        self._file.close()
-        for segment in reversed(self.segments):
+        """Remove every segment, oldest first as trim does. The chain is of no use then."""
+        for segment in self.segments:
             self.files.remove(segment.path)
             self.files.sync_folder(self.folder)
+        self.close()
 
     @contextlib.contextmanager
     def closed_on_error(self) -> Iterator[None]:
@@ -301,11 +297,9 @@ class Chain:
         mark = self.mark
         # A new segment goes first: should the power fail in between, the one before it is still whole. It may exist
         # though making it failed, so it is looked for by its name.
-        names = set(self.files.names(self.folder))
-        known = {one.path.name for one in self.segments if one.first <= mark.segment}
-        extra = sorted(name for name in names - known if name.endswith(self.records.suffix))
-        for name in reversed(extra):
-            self.files.remove(self.folder / name)
+        newer = [first for first in _firsts(self.files, self.folder, self.records) if first > mark.segment]
+        for first in reversed(newer):
+            self.files.remove(_path(self.folder, first, self.records))
             self.files.sync_folder(self.folder)
         kept = tuple(one for one in self.segments if one.first <= mark.segment)
         file = self.files.open(kept[-1].path)
@@ -325,6 +319,12 @@ class Chain:
 
 def _path(folder: Path, first: int, records: Records) -> Path:
     return folder / f"{first:016d}{records.suffix}"
+
+
+def _firsts(files: Files, folder: Path, records: Records) -> list[int]:
+    """First numbers of the segments in the folder, ascending; files of other names are no business of ours."""
+    pattern = re.compile(rf"(\d{{16,20}}){re.escape(records.suffix)}")
+    return sorted(int(found[1]) for name in files.names(folder) if (found := pattern.fullmatch(name)))
 
 
 def _remedy(folder: Path, records: Records) -> str:

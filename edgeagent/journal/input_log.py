@@ -117,7 +117,7 @@ class InputLog:
             chain.append(frames[:size], part)
             frames, count = frames[size:], count - part
 
-    def commit(self, *, sync: bool) -> None:
+    def commit(self, sync: bool) -> None:  # noqa: FBT001 - always named by callers
         """Make what was appended durable (sync) and visible to readers. A group of appends shares one sync."""
         self._chain.commit(sync=sync)
 

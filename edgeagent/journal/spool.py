@@ -225,7 +225,7 @@ class Spool:
         self._last[unit] = Last(last_out, seq)
         return number
 
-    def commit(self, *, sync: bool) -> None:
+    def commit(self, sync: bool) -> None:  # noqa: FBT001 - always named by callers
         """Make appended batches and acknowledgements durable (sync) and show them to readers."""
         try:
             position = self._position

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import random
 from pathlib import Path
 
@@ -22,6 +23,7 @@ MODES = ("none", "prefix", "subset", "torn")
 TOPIC = messages.topic_item(b"t")
 
 
+@functools.cache
 def frame(seq: int) -> bytes:
     return messages.reading(seq, seq, 50, seq, TOPIC, b"%d" % seq * (seq % 40))
 
@@ -267,6 +269,30 @@ def test_disk_fails_and_then_the_power(mode):
         agent.files.power_cut(mode, chance)
         agent.open()
         run(agent, rest)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_power_fails_while_a_log_begins_anew(mode):
+    """durability = "memory": what the power took was processed, so the numbers go on behind it."""
+    for n in range(1000):
+        files = CrashingFiles()
+        log = InputLog.open(files, STATE / "unit", segment_bytes=500)
+        log.append(b"".join(map(frame, range(1, 60))), 59)
+        log.commit(sync=True)
+        log.close()
+        files.fail_at(n, "crash")
+        chance = random.Random(n)
+        with contextlib.suppress(PowerCutError):
+            InputLog.open(files, STATE / "unit", known_seq=80, lossy=True)
+            files.heal()
+            assert n > 10
+            return
+        files.power_cut(mode, chance)
+        log = InputLog.open(files, STATE / "unit", known_seq=80, lossy=True)
+        assert (log.first_seq, log.next_seq) == (81, 81)
+        log.append(frame(81), 1)
+        log.commit(sync=True)
+        assert log.reader(80).read() == frame(81)
 
 
 def test_power_fails_again_and_again():

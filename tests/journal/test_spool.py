@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,17 @@ def test_segments_that_are_gone_say_what_was_acknowledged():
     spool = small(files)
     assert spool.position.gone == 8
     assert [n for n, _ in spool.pending()] == [9, 10, 11, 12]
+
+
+def test_segment_of_nothing_but_positions_is_not_followed_by_one_of_its_name():
+    files = CrashingFiles()
+    spool = small(files, segment_bytes=100)
+    for _ in range(3):
+        spool._position = replace(spool.position, damaged_batches=spool.position.damaged_batches + 1)
+        spool.commit(sync=True)
+    put(spool, 90, 90)
+    spool.close()
+    assert [n for n, _ in small(files).pending()] == [1, 2]
 
 
 def test_outputs_follow_and_bounds_hold():
