@@ -184,7 +184,10 @@ class Link:
                 clean_start=not broker.session_expiry,
                 properties=properties,
             )
-            link._client.loop_start()
+            if link._closed.is_set():  # it took longer than anybody waited
+                link._client.disconnect()
+            else:
+                link._client.loop_start()
 
         try:
             async with asyncio.timeout(CONNECT_S + 1):

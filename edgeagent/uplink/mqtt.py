@@ -52,7 +52,10 @@ class UplinkConfig:
 
 @dataclass(frozen=True, slots=True)
 class UplinkStatus:
-    """For `edgeagent status`. error is the last trouble, one line, "" while all is well."""
+    """For `edgeagent status`. error is the last trouble, one line, "" while all is well.
+
+    silent_s: seconds that batches under way have waited for any acknowledgement.
+    """
 
     state: str
     error: str
@@ -62,6 +65,7 @@ class UplinkStatus:
     under_way: int
     bytes_out: int
     refused_acks: int
+    silent_s: float
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -90,6 +94,7 @@ class Uplink:
         self._state = "connecting"
         self._error = ""
         self._refused_acks = 0
+        self._heard_at = monotonic()
         self._logged_at = float("-inf")
 
     def wake(self) -> None:
@@ -109,6 +114,7 @@ class Uplink:
             self._delivery.under_way,
             counts.bytes,
             self._refused_acks,
+            self._monotonic() - self._heard_at if self._delivery.under_way else 0.0,
         )
 
     async def run(self) -> None:
@@ -176,6 +182,8 @@ class Uplink:
 
     async def _send(self, link: Link) -> None:
         now = self._monotonic()
+        if not self._delivery.under_way:
+            self._heard_at = now
         for number, data in await self._writer(lambda: self._delivery.due(now)):
             self._by_mid[link.publish(self._batch_topic, data)] = number
 
@@ -197,7 +205,7 @@ class Uplink:
                     lambda number: any(covers(number) for covers in done), now
                 )
             )
-            self._error = ""
+            self._error, self._heard_at = "", now
 
     def _published(self, event: Published) -> list[Callable[[int], bool]]:
         number = self._by_mid.pop(event.mid, None)
