@@ -22,8 +22,9 @@ from .events import (
     RefusedEvent,
     RunningEvent,
 )
+from .limits import Limits
 from .owner import Evidence, InputReader, Owner
-from .session import Limits, Phase, Session
+from .session import Phase, Session
 
 READ_BYTES = 64 << 10
 """In one turn of the event loop: a flood of the smallest frames must leave the others their turns."""

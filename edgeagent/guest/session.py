@@ -7,7 +7,6 @@ when it was asked for. What it says of the world is the contract's business, not
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,14 +43,16 @@ from .events import (
     RunningEvent,
     SpunEvent,
 )
+from .limits import Limits
 from .ring import plain
+from .window import Window
 
 MAX_APP = 32
 MAX_LOG = 240
-LOG_START = 16
-"""Times log_burst: what may be logged at the start, and of answers to pings and checkpoints."""
 MAX_REASON = 200
 MAX_LEVEL = 3
+LATE = 2
+"""Times ping_s: when we look that rarely, we are the ones who are held up."""
 BUILD = 32
 
 
@@ -65,40 +66,6 @@ class Phase(enum.StrEnum):
     RUNNING = "running"
     DRAINING = "draining"
     DEAD = "dead"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of a session. Bytes, and seconds."""
-
-    window: int = 1 << 20
-    """Input given and not yet acknowledged, at most. A guest that takes longer than slow_s for it is given less."""
-    first_window: int = 128 << 10
-    least_window: int = 16 << 10
-    slow_s: float = 1.0
-    state: int = 64 << 20
-    garbage: int = 4096
-    """Bytes that belong to no frame; an honest guest sends none."""
-    said: int = 64 << 20
-    """Said between two acknowledgements."""
-    said_frames: int = 100_000
-    """As frames. An input may close every open window, so it must be above their number."""
-    log_burst: int = 8
-    """Lines for each input that was given (lib/log.h keeps to as many for a second of input time)."""
-    log_lines: int = 32
-    """Passed on in a second; the others are counted."""
-    start_s: float = 15.0
-    """From hello to ready, and from the state to its acknowledgement."""
-    ping_s: float = 2.0
-    hang_s: float = 10.0
-    """Without progress while an answer is due."""
-
-
-@dataclass(slots=True)
-class _Chunk:
-    last_seq: int
-    size: int
-    at: float
 
 
 @dataclass(slots=True)
@@ -131,14 +98,11 @@ class Session:
         self.acked = 0
         self.given = 0
         self.out = 0
-        self.unacknowledged = 0
-        """Bytes of input that wait for an ack."""
         self.log_dropped = 0
         self._limits = limits
         self._decoder = Decoder()
         self._output: list[bytes] = []
-        self._window = limits.first_window
-        self._waiting: deque[_Chunk] = deque()
+        self._window = Window(limits)
         self._entered = now
         self._progress = now
         """When the guest last did a piece of its work."""
@@ -182,9 +146,12 @@ class Session:
     @property
     def room(self) -> int:
         """Bytes of input that may be given now."""
-        if self.phase is not Phase.RUNNING:
-            return 0
-        return max(0, self._window - self.unacknowledged)
+        return self._window.room if self.phase is Phase.RUNNING else 0
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes of input that wait for an ack."""
+        return self._window.unacknowledged
 
     def input(self, size: int, last_seq: int, now: float) -> None:
         """Whole frames of that many bytes, up to last_seq, are being sent. They are not copied or looked at."""
@@ -192,8 +159,7 @@ class Session:
         if last_seq <= self.given:
             raise LocalProtocolError(f"input {last_seq} was given already")
         self.given = last_seq
-        self.unacknowledged += size
-        self._waiting.append(_Chunk(last_seq, size, now))
+        self._window.give(last_seq, size, now)
 
     def checkpoint(self, now: float) -> bool:
         """Ask for the state; False when it can't be given now."""
@@ -241,15 +207,18 @@ class Session:
 
     @property
     def _patience(self) -> float:
-        return self._limits.hang_s if self._running else self._limits.start_s
+        return self._window.patience if self._running else self._limits.start_s
 
     def _asked_at(self) -> float | None:
         """When the oldest thing was asked for that is still due."""
         if self.phase in (Phase.HELLO_SENT, Phase.RESTORING):
             return self._entered
-        chunk = self._waiting[0] if self._waiting else None
-        asked = (self._ping, self._checkpoint, chunk)
-        return min((due.at for due in asked if due), default=None) if self._running else None
+        if not self._running:
+            return None
+        asked = [due.at for due in (self._ping, self._checkpoint) if due]
+        if self._window.since is not None:
+            asked.append(self._window.since)
+        return min(asked, default=None)
 
     def next_deadline(self) -> float | None:
         """When ``on_time`` wants to be called, at the latest; None when never."""
@@ -264,9 +233,9 @@ class Session:
         slept, self._looked = now - self._looked, now
         asked = self._asked_at()
         if asked is not None and now >= max(asked, self._progress) + self._patience:
-            if slept < 2 * self._patience:
+            if slept < LATE * self._limits.ping_s:
                 return self._die(HungEvent(self._silence()))
-            # We were the ones who didn't look: stopped, or starved. The guest gets its time again.
+            # Stopped, or starved: what the guest said may still be unread. It gets its time again.
             self._progress = now
         if self._running and not self._ping and now >= self._pinged + self._limits.ping_s:
             self._ping = _Ping(self._token(), now, self.given)
@@ -280,7 +249,7 @@ class Session:
                 awaited = "answer to hello"
             case Phase.RESTORING:
                 awaited = "answer to its state"
-            case _ if self._waiting:
+            case _ if self._window.since is not None:
                 awaited = f"acknowledgement of input {self.acked + 1} to {self.given}"
             case _:
                 awaited = f"answer to {'ping' if self._ping else 'checkpoint'} after input {self.acked}"
@@ -411,15 +380,7 @@ class Session:
         self.acked = seq
         self._said = self._said_frames = self._log_lines = 0
         self._progress = now
-        limited = not self.room
-        while self._waiting and self._waiting[0].last_seq <= seq:
-            chunk = self._waiting.popleft()
-            self.unacknowledged -= chunk.size
-            took = now - chunk.at
-            if took > self._limits.slow_s:
-                self._window = max(self._limits.least_window, self._window // 2)
-            elif limited and took < self._limits.slow_s / 4:
-                self._window, limited = min(self._limits.window, self._window * 2), False
+        self._window.acknowledge(seq, now)
         return [AckEvent(seq, out)]
 
     def _take_pong(self, token: int, seq: int) -> list[Event]:
@@ -456,7 +417,7 @@ class Session:
         if level > MAX_LEVEL or len(text.encode()) > MAX_LOG:
             raise RemoteProtocolError(f"log line of level {level} and {len(text)} characters")
         self._log_lines += 1
-        if self._log_lines > self._limits.log_burst * (self.given - self.acked + LOG_START):
+        if self._log_lines > self._limits.log_start + self._limits.log_burst * (self.given - self.acked):
             raise RemoteProtocolError(f"{self._log_lines} log lines for {self.given - self.acked} inputs")
         if now >= self._log_second + 1:
             self._log_second, self._log_used = now, 0

@@ -17,8 +17,9 @@ from edgeagent.vmm.port import MachineSpec, Vmm
 from .budget import Budget, RestartPolicy
 from .events import Event, ReadyEvent, RunningEvent
 from .life import Life
+from .limits import Limits
 from .owner import Evidence, Owner, State, Status
-from .session import Limits, Phase
+from .session import Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import time
 
 from edgeagent.errors import EdgeAgentError
 from edgeagent.guest.events import ContractBreach, Event, ReadyEvent, RefusedEvent, SpunEvent
-from edgeagent.guest.session import Limits, Session
+from edgeagent.guest.limits import Limits
+from edgeagent.guest.session import Session
 from edgeagent.vmm.crash import explain
 from edgeagent.vmm.port import Machine, MachineSpec, Vmm
 

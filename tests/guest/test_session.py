@@ -19,14 +19,14 @@ from edgeagent.guest.events import (
     RunningEvent,
     SpunEvent,
 )
-from edgeagent.guest.session import Limits, Phase, Session
+from edgeagent.guest.limits import Limits
+from edgeagent.guest.session import Phase, Session
 from edgeagent.wire import cbor, messages
 from edgeagent.wire.frame import Decoder, FrameType, encode
 
 LIMITS = Limits(
     window=4096,
-    first_window=1024,
-    least_window=256,
+    least_window=1024,
     state=1000,
     garbage=64,
     said=8192,
@@ -128,7 +128,7 @@ def test_window_grows_for_a_quick_guest_and_shrinks_for_a_slow_one() -> None:
         seq, now = seq + 1, now + 0.01
         session.input(session.room, seq, now)
         session.receive(said(FrameType.ACK, seq, 0), now)
-    assert session.room == LIMITS.window
+    assert session.room == LIMITS.window == 4096
     for _ in range(10):
         seq, now = seq + 1, now + 5
         session.input(session.room, seq, now - 5)
@@ -324,8 +324,25 @@ def test_our_own_sleep_is_not_the_guests() -> None:
     session.input(10, 1, 0.2)
     session.on_time(1.0)
     assert session.on_time(3600.0) == []
-    assert session.on_time(3605.0) == []
+    for late in range(9):
+        assert session.on_time(3601.0 + late) == []
     assert session.on_time(3610.1) != []
+
+
+def test_a_slow_guest_gets_time_for_what_it_has() -> None:
+    """1 ms a byte: 100 bytes in 0.1 s, so 60 KB take a minute and are no hang."""
+    session = running(Limits(window=1 << 20, least_window=1 << 20))
+    session.input(100, 1, 1.0)
+    session.receive(said(FrameType.ACK, 1, 0), 1.1)
+    session.input(60_000, 2, 1.1)
+    now = 1.1
+    while now < 61:
+        now += 1
+        assert session.on_time(now) == []
+    while not (events := session.on_time(now)):
+        now += 1
+        assert now < 1.1 + Limits().hang_most_s + 2
+    assert isinstance(events[0], HungEvent)
 
 
 FRAMES = st.sampled_from(

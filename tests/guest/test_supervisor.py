@@ -25,8 +25,8 @@ from edgeagent.guest.events import (
     RefusedEvent,
     RunningEvent,
 )
+from edgeagent.guest.limits import Limits
 from edgeagent.guest.owner import Evidence, State
-from edgeagent.guest.session import Limits
 from edgeagent.guest.supervisor import Plan, Supervisor
 from edgeagent.image.build import ImageFile
 from edgeagent.vmm.machines import MACHINES
