@@ -15,12 +15,13 @@ from edgeagent.wire.messages import Summary, reason_word
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Summaries of one board, and its reports added up. reasons: by edge.cddl's words."""
+    """Summaries of one board, its reports added up, its batches' bytes. reasons: by edge.cddl's words."""
 
     summaries: list[Summary]
     payloads: int
     values: int
     reasons: Counter[str]
+    batch_bytes: int
 
 
 def stored(database: Path, board: str) -> Stored:
@@ -37,7 +38,8 @@ def stored(database: Path, board: str) -> Stored:
             reasons += Counter(
                 {reason_word(int(name)): count for name, count in json.loads(row["reasons"]).items()}
             )
-    return Stored(summaries, payloads, values, reasons)
+        (size,) = connection.execute("SELECT SUM(bytes) FROM batches WHERE board = ?", (board,)).fetchone()
+    return Stored(summaries, payloads, values, reasons, size or 0)
 
 
 def counts(database: Path, board: str) -> tuple[int, int]:

@@ -1,0 +1,175 @@
+"""`make bench`: all figures in one run, with machine and versions; a figure stands only where nothing was lost.
+
+python bench/run.py [--quick] [--json FILE] [--only NAME]...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edge
+import guest_start
+import latency
+import nodered
+import reduction
+from machine import machine
+
+Found = dict[str, Any]
+RATES = (5000, 10_000, 12_500, 15_000, 20_000, 25_000)
+TARGETS = {"agent": 25, "guest": 15}
+"""CPU microseconds per reading."""
+COMPARED_AT = 3000
+"""Readings/s at which Node-RED and edgeagent stand side by side; Node-RED alone fills a core at ten thousand."""
+
+
+def say(words: str = "") -> None:
+    print(words, flush=True)
+
+
+def proven(found: Found) -> bool:
+    """Say what is wrong instead of a figure."""
+    for line in found.get("wrong", []):
+        say(f"    no figure: {line}")
+    return bool(found["complete"])
+
+
+def cpu_line(found: Found) -> str:
+    parts = []
+    for who, us in found["cpu_us"].items():
+        target = TARGETS.get(who)
+        parts.append(f"{who} {us:.1f}" + (f" (target {target})" if target else ""))
+    return ", ".join(parts)
+
+
+def throughput(seconds: float) -> Found:
+    """Rates are raised until one isn't sustained."""
+    results: Found = {}
+    for qos in (0, 1):
+        say(
+            f"\nreadings from {edge.DEVICES} MQTT devices, JSON of 165 B with topic, QoS {qos}, journal on, sealed"
+        )
+        for rate in RATES:
+            found = edge.measure(qos, rate, seconds)
+            results[f"qos{qos} {rate}/s"] = found
+            verdict = "sustained" if found["sustained"] else f"not sustained (lag {found['lag_s']} s)"
+            say(f"  {rate:>6}/s: {verdict}; reached {found['rate']}/s, lag {found['lag_s']} s")
+            if proven(found):
+                say(f"    CPU us per reading: {cpu_line(found)}")
+            if not found["sustained"]:
+                break
+        memory_lines(found)
+    return results
+
+
+def memory_lines(found: Found) -> None:
+    for who in ("agent", "guest", "collector", "mosquitto"):
+        kib = found["memory_kib"][who]
+        say(
+            f"    {who}: RSS {kib['idle']['rss'] / 1024:.1f} -> {kib['loaded']['rss'] / 1024:.1f} MiB, "
+            f"PSS {kib['idle']['pss'] / 1024:.1f} -> {kib['loaded']['pss'] / 1024:.1f} MiB"
+        )
+
+
+def beside_node_red(seconds: float) -> Found:
+    """CPU per reading, the same generator, broker, rate and windows; ratios in one run."""
+    say(f"\nNode-RED {nodered.VERSION} beside edgeagent at {COMPARED_AT}/s")
+    if not nodered.available():
+        say("  npm is absent: left out")
+        return {}
+    results: Found = {}
+    for qos in (0, 1):
+        red = nodered.measure(qos, COMPARED_AT, seconds, edge.WINDOW_MS, edge.LATENESS_MS)
+        ours = edge.measure(qos, COMPARED_AT, seconds)
+        results |= {f"node-red qos{qos}": red, f"edgeagent qos{qos}": ours}
+        if not red["complete"]:
+            say(f"  QoS {qos}: no figure: Node-RED lost {red['lost']} of {red['sent']}")
+        if proven(ours) and red["complete"]:
+            theirs, agent = red["cpu_us"]["node-red"], ours["cpu_us"]["agent"]
+            both = agent + ours["cpu_us"]["guest"]
+            say(
+                f"  QoS {qos}: node-red {theirs:.1f} us, agent {agent:.1f} us, agent and guest {both:.1f} us per reading;"
+                f" node-red / (agent and guest) = {theirs / both:.2f}"
+            )
+            say(
+                f"    RSS: node-red {red['rss_kib']['idle'] / 1024:.0f} -> {red['rss_kib']['loaded'] / 1024:.0f} MiB, "
+                f"agent {ours['memory_kib']['agent']['loaded']['rss'] / 1024:.0f} MiB, "
+                f"guest PSS {ours['memory_kib']['guest']['loaded']['pss'] / 1024:.0f} MiB"
+            )
+    return results
+
+
+def latencies(seconds: float) -> Found:
+    """See latency.py for what is measured."""
+    say("\nlatency at 1,000/s, QoS 1, group interval 250 ms")
+    found = latency.measure(1000, seconds)
+    if proven(found):
+        say(f"  published -> durable in the log, acknowledged: {found['reading_to_durable_ms']} ms")
+        say(
+            f"  window may close -> summary in the database: {found['window_to_database_ms']} ms (batches of 1 s)"
+        )
+    return found
+
+
+def starts(_seconds: float) -> Found:
+    """Cold starts under the accelerators of this machine."""
+    say("\ncold start of the guest `aggregate` (target: below 100 ms, image below 64 KiB)")
+    results = {}
+    for accelerator in ("tcg", "kvm"):
+        if accelerator == "kvm" and not Path("/dev/kvm").exists():
+            continue
+        found = guest_start.measure("x86_64", accelerator, 10)
+        results[accelerator] = found
+        say(
+            f"  {accelerator}: least {found['least_ms']} ms, median {found['median_ms']} ms, "
+            f"CPU {found['cpu_ms']} ms; "
+            f"image {found['image_bytes'] / 1024:.1f} KiB"
+        )
+    return results
+
+
+def reductions(seconds: float) -> Found:
+    """At least two full windows of a minute."""
+    say("\nbytes in against bytes out: 1 Hz sensors, windows of a minute (target: at least 50 times fewer)")
+    found = reduction.measure(200, 125 if seconds >= 10 else 65)
+    if proven(found):
+        say(f"  {found['bytes_in']} B in, {found['bytes_out']} B out: {found['ratio']} times fewer")
+    return found
+
+
+BENCHES: dict[str, Callable[[float], Found]] = {
+    "start": starts,
+    "throughput": throughput,
+    "latency": latencies,
+    "reduction": reductions,
+    "node-red": beside_node_red,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", type=Path, help="write all that was measured")
+    parser.add_argument("--only", action="append", choices=[*BENCHES], help="one bench; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="5 s of load instead of 20")
+    arguments = parser.parse_args()
+    facts = machine()
+    say("; ".join(f"{name} {value}" for name, value in facts.items()))
+    results: Found = {"machine": facts}
+    for name in arguments.only or BENCHES:
+        results[name] = BENCHES[name](5 if arguments.quick else 20)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1))
+    return 0 if all(_complete(one) for one in results.values()) else 1
+
+
+def _complete(found: Found) -> bool:
+    inner = [one for one in found.values() if isinstance(one, dict) and "complete" in one]
+    return all(one["complete"] for one in (found, *inner) if "complete" in one)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
