@@ -7,7 +7,6 @@ import contextlib
 import functools
 import logging
 import os
-import random
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack
@@ -21,17 +20,13 @@ from edgeagent.host.clock import SystemClock
 from edgeagent.host.disk import DiskFiles, FolderLock, remove_leftovers
 from edgeagent.host.logs import LogBook
 from edgeagent.ingest.delivery import newest_mqtt
-from edgeagent.ingest.mqtt import MqttSettings, MqttSource
-from edgeagent.ingest.mqtt_packets import Subscription
 from edgeagent.journal.spool import Spool
 from edgeagent.probe.live import host_arch
-from edgeagent.seal.keys import VerifyKey
 from edgeagent.seal.keystore import KeyStore, load_recipients, load_verifiers
 from edgeagent.unit.arrival import ArrivalClock
 from edgeagent.unit.router import Router
 from edgeagent.unit.settings import guest_config
-from edgeagent.uplink.link import Broker
-from edgeagent.uplink.mqtt import Uplink, UplinkConfig
+from edgeagent.uplink.mqtt import Uplink
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.qemu import Qemu
 
@@ -39,6 +34,7 @@ from .accelerator import Accelerators
 from .batches import SealedBatches, Sealing
 from .images import Choice, check_state, read_image
 from .journals import UnitJournal, open_journal
+from .links import Source, make_sources, make_uplink
 from .snapshot import Parts, snapshot
 from .units import Shared, UnitRuntime
 from .writer import WriterThread
@@ -47,9 +43,6 @@ STOP_S = 15.0
 """Longest orderly end; what isn't stored by then is replayed at the next start."""
 UPLINK_FLUSH_S = 2.0
 """How long a stop waits for the last batches to be acknowledged."""
-
-HEARD = ("connected", "listening")
-"""States of sources in which what is sent now is heard now."""
 
 _log = logging.getLogger("agent")
 
@@ -64,10 +57,19 @@ class Agent:
         self._clock = SystemClock()
         self._writer = WriterThread()
         self._started = time.monotonic()
-        self._sources: list[MqttSource] = []
+        self._sources: list[Source] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start, serve, stop. EdgeAgentError with one clear line when it can't start."""
+        try:
+            await self._run(stop)
+        except OSError as error:
+            # Whatever is retried has its own place; what comes here failed while opening.
+            raise EnvironmentFaultError(
+                f"the agent can't start: {error.strerror or error}", where=str(error.filename or "")
+            ) from error
+
+    async def _run(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             config, board = self._config, self._config.board
             lock = self._take_folder(board.state)
@@ -119,24 +121,23 @@ class Agent:
                 units.append(UnitRuntime(unit, journals[unit.name], choice, shared))
                 _log.info("unit %s: %s on %s: %s", unit.name, path, accelerator, why)
             router = Router(units)
-            uplink = self._uplink(spool, batches, verifiers)
+            uplink = make_uplink(config, spool.spool_id, batches, verifiers, self._writer)
             batches.on_new = uplink.wake
             loop = asyncio.get_running_loop()
             batches.on_room = functools.partial(_soon, loop, units)
-            mqtt = self._mqtt(router, tag)
-            self._sources = [mqtt] if mqtt else []
-            parts = Parts(config, self._started, arrival, units, router, mqtt, None, spool, batches, uplink)
+            self._sources = make_sources(config, router, tag)
+            parts = Parts(
+                config, self._started, arrival, units, router, self._sources, spool, batches, uplink
+            )
             control = ControlServer(
                 board.runtime,
                 {"status": lambda _: snapshot(parts), "logs": self._logs},
             )
             await control.start()
             stack.push_async_callback(control.stop)
-            await self._serve(units, uplink, mqtt, stop)
+            await self._serve(units, uplink, stop)
 
-    async def _serve(
-        self, units: list[UnitRuntime], uplink: Uplink, mqtt: MqttSource | None, stop: asyncio.Event
-    ) -> None:
+    async def _serve(self, units: list[UnitRuntime], uplink: Uplink, stop: asyncio.Event) -> None:
         async with running(uplink.run()):
             stopped = asyncio.create_task(stop.wait())
             settled = asyncio.create_task(_settle(units))
@@ -148,8 +149,9 @@ class Agent:
                 tasks = [await work.enter_async_context(running(unit.run())) for unit in units]
                 sources = contextlib.AsyncExitStack()
                 await work.enter_async_context(sources)
-                if mqtt is not None:
-                    tasks.append(await sources.enter_async_context(running(mqtt.run())))
+                tasks += [
+                    await sources.enter_async_context(running(one.runner.run())) for one in self._sources
+                ]
                 _log.info("running: %d units", len(units))
                 await _first(stopped, *tasks)
                 _log.info("stopping")
@@ -164,7 +166,7 @@ class Agent:
 
     @property
     def _heard(self) -> bool:
-        return bool(self._sources) and all(one.status.state in HEARD for one in self._sources)
+        return bool(self._sources) and all(one.heard for one in self._sources)
 
     # ---- parts ---------------------------------------------------------------------------------------------------
 
@@ -196,42 +198,6 @@ class Agent:
             spooled=spool.last(unit.name),
             config=guest_config(unit),
         )
-
-    def _uplink(self, spool: Spool, batches: SealedBatches, verifiers: Iterable[VerifyKey]) -> Uplink:
-        settings, board = self._config.uplink, self._config.board
-        broker = Broker(
-            settings.url,
-            f"edgeagent-{board.name}-uplink",
-            user=settings.user,
-            password_file=settings.password_file,
-            ca=settings.ca,
-            certificate=settings.certificate,
-            key=settings.key,
-        )
-        config = UplinkConfig(broker, board.name, spool.spool_id, settings.acknowledge, tuple(verifiers))
-        return Uplink(config, batches, self._writer)
-
-    def _mqtt(self, router: Router, tag: int) -> MqttSource | None:
-        settings = self._config.mqtt
-        if settings is None:
-            return None
-        filters = dict.fromkeys(topic for unit in self._config.units for topic in unit.topics)
-        options = MqttSettings(
-            settings.url,
-            settings.client_id or f"edgeagent-{self._config.board.name}",
-            tuple(Subscription(one, settings.qos) for one in filters),
-            version=settings.version,
-            user=settings.user,
-            password_file=settings.password_file,
-            ca=settings.ca,
-            certificate=settings.certificate,
-            key=settings.key,
-            keepalive=settings.keepalive // 1000,
-            session_expiry=settings.session_expiry // 1000,
-            receive_maximum=settings.receive_maximum,
-            take_retained=settings.retained == "take",
-        )
-        return MqttSource(options, router, newest_tag=tag, jitter=random.random)
 
     def _logs(self, request: dict[str, object]) -> dict[str, object]:
         after, most = request.get("after"), request.get("most")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from edgeagent import __version__
 from edgeagent.config.schema import Config
 from edgeagent.guest.owner import State
-from edgeagent.ingest.mqtt import MqttSource
 from edgeagent.journal.spool import Spool
 from edgeagent.unit.arrival import ArrivalClock, ClockState
 from edgeagent.unit.router import Router
@@ -18,6 +17,7 @@ from edgeagent.uplink.mqtt import Uplink
 from edgeagent.wire.messages import reason_word
 
 from .batches import SealedBatches
+from .links import Source
 from .units import UnitRuntime
 
 
@@ -30,8 +30,7 @@ class Parts:
     arrival: ArrivalClock
     units: list[UnitRuntime]
     router: Router
-    mqtt: MqttSource | None
-    coap: Any
+    sources: list[Source]
     spool: Spool
     batches: SealedBatches
     uplink: Uplink
@@ -40,7 +39,6 @@ class Parts:
 def snapshot(parts: Parts) -> dict[str, Any]:
     """Counts are since the start of the agent, bytes are bytes, times seconds."""
     units = [_unit(unit) for unit in parts.units]
-    sources = _sources(parts)
     spool, uplink = _spool(parts), _uplink(parts)
     found = {
         "board": parts.config.board.name,
@@ -50,7 +48,7 @@ def snapshot(parts: Parts) -> dict[str, Any]:
         "clock": {"state": parts.arrival.state.value, "set_back": parts.arrival.set_back},
         "durability": parts.config.journal.durability,
         "units": units,
-        "sources": sources,
+        "sources": [source.snapshot() for source in parts.sources],
         "unrouted": parts.router.unrouted,
         "spool": spool,
         "uplink": uplink,
@@ -114,21 +112,6 @@ def _unit(unit: UnitRuntime) -> dict[str, Any]:
             "bytes": len(pipeline.checkpoint.state),
         },
     }
-
-
-def _sources(parts: Parts) -> list[dict[str, Any]]:
-    found = []
-    if parts.mqtt is not None:
-        status = parts.mqtt.status
-        found.append(
-            {
-                **asdict(status),
-                "kind": "mqtt",
-                "where": status.broker,
-                "error": "" if status.state == "connected" else status.last_error,
-            }
-        )
-    return found
 
 
 def _spool(parts: Parts) -> dict[str, Any]:

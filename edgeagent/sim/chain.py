@@ -26,6 +26,7 @@ POLL_S = 0.05
 LOG_BYTES = 2000
 """Of a process's log, shown when it ends by itself."""
 BOARD = "demo"
+READY = ("connected", "listening")
 
 Table = Mapping[str, Any]
 
@@ -198,7 +199,7 @@ class Chain:
             with suppress(UnreachableError):
                 seen = self.status()
                 guests = all(unit["guest"]["state"] == "running" for unit in seen["units"])
-                links = all(one["state"] == "connected" for one in (*seen["sources"], seen["uplink"]))
+                links = all(one["state"] in READY for one in (*seen["sources"], seen["uplink"]))
                 if guests and links:
                     return seen
             time.sleep(POLL_S)
