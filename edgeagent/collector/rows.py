@@ -11,7 +11,9 @@ from typing import Any
 from edgeagent.wire.messages import Report, Summary
 
 EXACT = Context(prec=400)
-"""Digits that hold every product and sum below exactly; only the divisions round, far beyond a double."""
+"""Digits that hold every product and sum below exactly."""
+QUOTIENT = Context(prec=60)
+"""Digits of a quotient, far beyond a double's 17."""
 PLAIN_EXPONENTS = range(-30, 31)
 
 Row = dict[str, Any]
@@ -19,8 +21,8 @@ Row = dict[str, Any]
 
 def exact_text(value: Decimal) -> str:
     """The decimal without loss: plain digits where that is short, else with an exponent."""
-    exponent = value.as_tuple().exponent
-    return format(value, "f") if exponent in PLAIN_EXPONENTS else str(value)
+    text = str(value)
+    return format(value, "f") if "E" in text and value.as_tuple().exponent in PLAIN_EXPONENTS else text
 
 
 def _double(value: Decimal) -> float | None:
@@ -36,7 +38,7 @@ def stored_text(value: str) -> str:
 
 def mean(said: Summary) -> float | None:
     """The mean, sum / count, rounded once."""
-    return _double(EXACT.divide(said.sum, Decimal(said.count)))
+    return _double(QUOTIENT.divide(said.sum, Decimal(said.count)))
 
 
 def variance(said: Summary) -> float | None:
@@ -44,7 +46,9 @@ def variance(said: Summary) -> float | None:
     count = Decimal(said.count)
     shift = EXACT.subtract(said.sum, EXACT.multiply(count, said.first))
     above = EXACT.subtract(EXACT.multiply(count, said.sq), EXACT.multiply(shift, shift))
-    return max(0.0, number) if (number := _double(EXACT.divide(above, count * count))) is not None else None
+    return (
+        max(0.0, number) if (number := _double(QUOTIENT.divide(above, count * count))) is not None else None
+    )
 
 
 def summary_row(said: Summary) -> Row:

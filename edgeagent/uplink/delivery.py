@@ -3,6 +3,9 @@
 A batch leaves the spool only when it is acknowledged. Until then it is sent again: at once after a reconnect, else
 after a wait that doubles, because a collector that is away for days shall cost little. An acknowledgement proves that
 somebody is there, so it shortens every wait.
+
+A batch that nobody wants (sealed for a key that is lost, say) mustn't keep the others back: after some repetitions it
+is put aside, where it is still repeated but takes no place in the window.
 """
 
 from __future__ import annotations
@@ -24,12 +27,17 @@ class Spool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """batches and bytes may be unacknowledged at a time; waits in seconds."""
+    """batches and bytes may be unacknowledged at a time; waits in seconds.
+
+    patience: repetitions before a batch is put aside; aside: how many may be there.
+    """
 
     batches: int = 16
     bytes: int = 1 << 20
     first_wait: float = 10.0
     longest_wait: float = 600.0
+    patience: int = 4
+    aside: int = 64
 
 
 @dataclass(slots=True)
@@ -37,6 +45,8 @@ class _Sent:
     size: int
     due: float
     wait: float
+    repeated: int = 0
+    aside: bool = False
 
 
 @dataclass(slots=True)
@@ -70,9 +80,14 @@ class Delivery:
         return len(self._under_way)
 
     @property
-    def bytes_under_way(self) -> int:
-        """Their bytes."""
-        return sum(sent.size for sent in self._under_way.values())
+    def aside(self) -> int:
+        """Those of them that were repeated in vain so often that they take no place in the window."""
+        return sum(sent.aside for sent in self._under_way.values())
+
+    def _window(self) -> tuple[int, int]:
+        """Batches and bytes that take a place."""
+        sizes = [sent.size for sent in self._under_way.values() if not sent.aside]
+        return len(sizes), sum(sizes)
 
     def connected(self, now: float) -> None:
         """A connection stands: whatever isn't acknowledged is due."""
@@ -102,18 +117,22 @@ class Delivery:
                 continue
             sent = self._under_way[number]
             sent.due, sent.wait = now + sent.wait, min(2 * sent.wait, self._limits.longest_wait)
+            sent.repeated += 1
+            if sent.repeated >= self._limits.patience and self.aside < self._limits.aside:
+                sent.aside = True
             self.counts.repeated += 1
             yield found
 
     def _new(self, now: float) -> Iterable[tuple[int, bytes]]:
-        limits, room = self._limits, self._limits.bytes - self.bytes_under_way
-        if self._under_way and (room <= 0 or len(self._under_way) >= limits.batches):
+        limits = self._limits
+        count, size = self._window()
+        if count and (size >= limits.bytes or count >= limits.batches):
             return
         for number, data in self._spool.pending(self._cursor):
             # One batch may always go, or one above the limit would stop everything.
-            if self._under_way and (len(data) > room or len(self._under_way) >= limits.batches):
+            if count and (size + len(data) > limits.bytes or count >= limits.batches):
                 return
-            room -= len(data)
+            count, size = count + 1, size + len(data)
             wait = limits.first_wait
             self._under_way[number] = _Sent(len(data), now + wait, min(2 * wait, limits.longest_wait))
             self._cursor = number

@@ -54,6 +54,7 @@ class UplinkConfig:
 class UplinkStatus:
     """For `edgeagent status`. error is the last trouble, one line, "" while all is well.
 
+    aside: batches under way that were repeated in vain and keep no others back (delivery.py).
     silent_s: seconds that batches under way have waited for any acknowledgement.
     """
 
@@ -63,6 +64,7 @@ class UplinkStatus:
     repeated: int
     acknowledged: int
     under_way: int
+    aside: int
     bytes_out: int
     refused_acks: int
     silent_s: float
@@ -112,6 +114,7 @@ class Uplink:
             counts.repeated,
             counts.acknowledged,
             self._delivery.under_way,
+            self._delivery.aside,
             counts.bytes,
             self._refused_acks,
             self._monotonic() - self._heard_at if self._delivery.under_way else 0.0,

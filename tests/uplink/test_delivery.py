@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from edgeagent.uplink.delivery import Delivery, Limits
 from tests.uplink.spools import MemorySpool
 
-LIMITS = Limits(batches=3, bytes=100, first_wait=10, longest_wait=40)
+LIMITS = Limits(batches=3, bytes=100, first_wait=10, longest_wait=40, patience=100)
 
 
 def numbers(found: list[tuple[int, bytes]]) -> list[int]:
@@ -100,6 +100,24 @@ def test_what_the_spool_gave_up_is_forgotten(delivery, spool):
     assert delivery.counts.dropped == 2
 
 
+def test_what_nobody_wants_keeps_nothing_back():
+    spool = MemorySpool((number, bytes(10)) for number in range(1, 12))
+    delivery = Delivery(
+        spool, Limits(batches=3, bytes=100, first_wait=10, longest_wait=40, patience=2, aside=4)
+    )
+    delivery.connected(0)
+    now = 0.0
+    for _ in range(40):
+        delivery.due(now)
+        delivery.acknowledged(lambda number: number > 3, now)
+        now += 10
+    assert set(spool.batches) == {1, 2, 3}
+    assert (delivery.under_way, delivery.aside) == (3, 3)
+
+
+LOSSY = Limits(batches=3, bytes=100, first_wait=10, longest_wait=40, patience=2, aside=2)
+
+
 class Lossy(RuleBasedStateMachine):
     """A link that loses anything at any time: in the end everything was delivered, and nothing left the spool early."""
 
@@ -109,7 +127,7 @@ class Lossy(RuleBasedStateMachine):
         self.made = 0
         self.spool = MemorySpool()
         self.arrived: set[int] = set()
-        self.delivery = Delivery(self.spool, LIMITS)
+        self.delivery = Delivery(self.spool, LOSSY)
 
     @rule(size=st.integers(1, 60))
     def add(self, size):
@@ -143,8 +161,11 @@ class Lossy(RuleBasedStateMachine):
 
     @invariant()
     def bounded(self):
-        assert self.delivery.under_way <= LIMITS.batches
-        assert self.delivery.bytes_under_way <= LIMITS.bytes
+        assert self.delivery.under_way <= LOSSY.batches + LOSSY.aside
+        assert self.delivery.aside <= LOSSY.aside
+        count, size = self.delivery._window()
+        assert count <= LOSSY.batches
+        assert size <= LOSSY.bytes
 
     def teardown(self):
         self.delivery.connected(self.now)
