@@ -166,7 +166,9 @@ class CrashingFiles:
         )
 
     def rename(self, old: Path, new: Path) -> None:
-        inode = self.names_seen[old]
+        inode = self.names_seen.get(old)
+        if inode is None:
+            raise FileNotFoundError(errno.ENOENT, "No such file", str(old))
 
         def apply(files: CrashingFiles) -> None:
             files.names_durable.pop(old, None)
