@@ -22,7 +22,10 @@ PAYLOADS: dict[str, tuple[int, bytes]] = {
     "text": (0, b" -21.5e2\n"),
     "word": (5, b"ON"),
     "cbor": (2, cbor.dumps({"t": 1.5, "a": {"b": [1, -2, 2**70, True, None, "3"]}, 5: -(2**65)})),
-    "senml": (3, b'[{"bn":"a/","bt":1700000000,"bu":"Cel","bver":5,"bv":1,"bs":2,"n":"b","v":1},{"s":3,"t":-5}]'),
+    "senml": (
+        3,
+        b'[{"bn":"a/","bt":1700000000,"bu":"Cel","bver":5,"bv":1,"bs":2,"n":"b","v":1},{"s":3,"t":-5}]',
+    ),
     "senml-sniffed": (5, b'[{"n":"a","vb":true},{"n":"b","vs":"x"},{"n":"c","v":1e3,"x":{}}]'),
     "senml-cbor": (4, cbor.dumps([{-2: "a", -3: 1.7e9, 0: "b", 1: "V", 2: 2.5}, {0: "c", 4: False, 5: 9}])),
 }

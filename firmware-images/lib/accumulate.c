@@ -208,11 +208,8 @@ bool edge_dec_from_big(struct edge_dec *out, bool negative, const uint8_t *bytes
     for (; size != 0; size--) {
         m = m << 8 | *bytes++;
     }
-    if (negative) {
+    if (negative && m + 1 != 0) { /* -2^128 rounds to the same 18 digits as its neighbour */
         m += 1;
-        if (m == 0) {
-            return false;
-        }
     }
     int64_t exponent = 0;
     bool sticky = false;

@@ -19,7 +19,7 @@ static inline uint32_t edge_slot(uint64_t hash, unsigned bits) {
 }
 
 static inline uint64_t edge_hash(const uint8_t *p, size_t size) {
-    uint64_t hash = size;
+    uint64_t hash = size * 0xD6E8FEB86659FD93u; /* far apart, so that lengths don't meet */
     for (; size > 8; size -= 8, p += 8) {
         hash = edge_mix(hash, edge_le32(p) | (uint64_t)edge_le32(p + 4) << 32);
     }
