@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from edgeagent.guest.events import Event
 from edgeagent.guest.owner import Hello, Status
 from edgeagent.image import build as building
 from edgeagent.image.build import SOURCE, ImageFile
+from edgeagent.image.inspection import inspect
 from edgeagent.vmm.port import Accelerator, MachineSpec
 from edgeagent.wire import messages
 
@@ -33,16 +34,26 @@ def need(*programs: str) -> None:
         pytest.skip(words)
 
 
+ROOT = SOURCE.parent
+IMAGES = ROOT / "build" / "test-images"
+SOURCES = (SOURCE, ROOT / "edgeagent" / "image")
+
+
+def _newest(folders: Sequence[Path]) -> float:
+    """When the youngest file was written, s."""
+    return max(path.stat().st_mtime for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
 @pytest.fixture(scope="session")
-def guest_image(tmp_path_factory: pytest.TempPathFactory) -> GetImage:
-    """Factory: guest_image("echo") -> its ImageFile, built from this tree."""
-    built: dict[tuple[str, str], ImageFile] = {}
+def guest_image() -> GetImage:
+    """Factory: guest_image("echo") -> its ImageFile; built anew when a source is younger."""
 
     def get(app: str, arch: str = "x86_64") -> ImageFile:
         need("clang", "ld.lld", f"qemu-system-{arch}")
-        if (app, arch) not in built:
-            built[app, arch] = building.build(SOURCE, tmp_path_factory.mktemp("images"), arch, app)
-        return built[app, arch]
+        path = IMAGES / arch / f"{app}.elf"
+        if path.is_file() and path.stat().st_mtime > _newest(SOURCES):
+            return ImageFile(path, inspect(path.read_bytes()))
+        return building.build(SOURCE, IMAGES, arch, app)
 
     return get
 

@@ -35,11 +35,15 @@ from edgeagent.vmm.qemu import Qemu
 from tests.guests import GetImage, Recorder, Restorable, alive, readings, spec
 
 TWO_STARTS = RestartPolicy(first_delay_s=0.01, starts=2)
-IMPATIENT = Limits(ping_s=0.2, hang_s=1.0)
+TIGHT = Limits(said=4 << 20, start_s=60, hang_s=60)
+"""So patient that a busy machine is no hang."""
+IMPATIENT = Limits(ping_s=0.2, hang_s=1.0, start_s=60)
 
 
-def supervise(owner: Recorder, image: ImageFile, accelerator: Accelerator = Accelerator.TCG) -> Supervisor:
-    plan = Plan(spec(image, accelerator), image.info.log_ring, "a test", IMPATIENT, TWO_STARTS)
+def supervise(
+    owner: Recorder, image: ImageFile, accelerator: Accelerator = Accelerator.TCG, limits: Limits = TIGHT
+) -> Supervisor:
+    plan = Plan(spec(image, accelerator), image.info.log_ring, "a test", limits, TWO_STARTS)
     return Supervisor(Qemu(MACHINES), plan, owner)
 
 
@@ -131,11 +135,13 @@ def test_checkpoint(guest_image: GetImage) -> None:
     asyncio.run(main())
 
 
-def fail(owner: Recorder, image: ImageFile, accelerator: Accelerator = Accelerator.TCG) -> Evidence:
+def fail(
+    owner: Recorder, image: ImageFile, accelerator: Accelerator = Accelerator.TCG, limits: Limits = TIGHT
+) -> Evidence:
     """Run until the start budget is used up; the evidence of the last end."""
 
     async def main() -> Evidence:
-        supervisor = supervise(owner, image, accelerator)
+        supervisor = supervise(owner, image, accelerator, limits)
         async with running(supervisor):
             await owner.until(lambda: supervisor.status.state is State.FAILED)
             pids = {status.pid for status in owner.states if status.pid}
@@ -163,7 +169,7 @@ def fail(owner: Recorder, image: ImageFile, accelerator: Accelerator = Accelerat
 )
 def test_hostile_guests(guest_image: GetImage, app: str, kind: str, words: str) -> None:
     owner = Recorder(readings(3))
-    evidence = fail(owner, guest_image(app))
+    evidence = fail(owner, guest_image(app), limits=IMPATIENT if kind == "hang" else TIGHT)
     assert evidence.crash.kind == kind
     assert words in evidence.crash.words
     assert (evidence.acked, evidence.given) == (0, 3)
@@ -226,7 +232,7 @@ def test_qemu_killed_is_seen_and_input_is_played_again(guest_image: GetImage) ->
 def test_a_stopped_qemu_is_a_hang(guest_image: GetImage) -> None:
     async def main() -> None:
         owner = Recorder(readings(10))
-        supervisor = supervise(owner, guest_image("echo"))
+        supervisor = supervise(owner, guest_image("echo"), limits=IMPATIENT)
         async with running(supervisor):
             await owner.until(lambda: supervisor.status.acked == 10)
             os.kill(supervisor.status.pid, signal.SIGSTOP)
