@@ -12,9 +12,10 @@ from typing import Final
 from edgeagent.errors import LocalProtocolError, RemoteProtocolError
 from edgeagent.wire.messages import FORMAT_UNKNOWN, MAX_PAYLOAD, MAX_TOPIC
 
+from . import mqtt_answers as answers
 from . import mqtt_packets as packets
 from . import mqtt_properties as properties
-from .mqtt_events import Connected, Event, Oversized, Pong, Refused, Subscribed
+from .mqtt_events import Connected, Event, Pong, Unusable
 from .mqtt_packets import MQTT_5, Connect, Subscription
 
 MAX_PACKET: Final = 262_144
@@ -215,11 +216,15 @@ class MqttReceiver:
                     payload_at += 1
             if payload_at > stop:
                 raise RemoteProtocolError(_BEYOND)
-            topic = known(name) or self._new_topic(name)
-            if (size > MAX_PAYLOAD and stop - payload_at > MAX_PAYLOAD) or len(topic) > MAX_TOPIC:
-                give(Oversized(topic[:MAX_TOPIC], size, packet_id))
-            else:
-                give((topic, data[payload_at:stop], content_format, packet_id, head & 9))
+            topic = known(name)
+            if topic is None or size > MAX_PAYLOAD:
+                why = _unusable(name, stop - payload_at)
+                if why:
+                    give(Unusable(name[:MAX_TOPIC], why, packet_id))
+                    at = stop
+                    continue
+                topic = self._remember(name)
+            give((topic, data[payload_at:stop], content_format, packet_id, head & 9))
             at = stop
         return at
 
@@ -247,24 +252,14 @@ class MqttReceiver:
             self._formats[block] = content_format
         return content_format, after
 
-    def _new_topic(self, name: bytes) -> bytes:
-        """The name, if it is one (4.7.3, 1.5.4); remembered, so that equal topics are the same object."""
-        try:
-            valid = name and not any(byte in name for byte in b"\0+#") and name.decode()
-        except UnicodeDecodeError:
-            valid = ""
-        if not valid:
-            raise RemoteProtocolError(f"PUBLISH: {name[:40]!r} is no topic name")
-        if len(self._topics) < MAX_TOPICS and len(name) <= MAX_TOPIC:
+    def _remember(self, name: bytes) -> bytes:
+        """A valid name; equal ones are the same object, so that whoever looks it up finds its hash made."""
+        if len(self._topics) < MAX_TOPICS:
             self._topics[name] = name
         return name
 
     def _too_long(self, data: bytes, at: int, body: int, size: int, events: list[Event]) -> int:
-        """Report and skip a PUBLISH above the limit; where to go on, or -1 - at if more of it must be seen first.
-
-        It isn't an error: a broker redelivers a QoS 1 message until it is acknowledged, so refusing the connection
-        for it would bring it again for ever.
-        """
+        """Report and skip a PUBLISH above the limit; where to go on, or -1 - at if more of it must be seen first."""
         head = data[at]
         if self.phase is not Phase.OPEN or head not in _COMMON:
             raise RemoteProtocolError(
@@ -278,7 +273,8 @@ class MqttReceiver:
         if id_at + 2 > body + size:
             raise RemoteProtocolError("PUBLISH: its topic runs beyond the packet")
         packet_id = int.from_bytes(data[id_at : id_at + 2], "big") if head & 2 else 0
-        events.append(Oversized(data[topic_at : min(id_at, topic_at + MAX_TOPIC)], size, packet_id))
+        why = f"packet of {size} bytes, more than {self._max_packet}"
+        events.append(Unusable(data[topic_at : min(id_at, topic_at + MAX_TOPIC)], why, packet_id))
         stop = body + size
         self._skip = max(0, stop - len(data))
         return min(stop, len(data))
@@ -295,64 +291,34 @@ class MqttReceiver:
             raise RemoteProtocolError(f"{packets.NAMES[kind]} with flags 0x{flags:x}: {fault}")
 
     def _control(self, head: int, data: bytes, at: int, end: int, events: list[Event]) -> None:
-        """Everything but the common PUBLISH."""
+        """A complete packet, of a kind that may come now, other than PUBLISH."""
         kind = head >> 4
-        name = packets.NAMES[kind]
-        if kind not in _ALLOWED[self.phase] or (kind == packets.DISCONNECT and not self._v5):
-            raise RemoteProtocolError(f"{name} while the connection is {self.phase.value}")
-        if kind == packets.PUBLISH:
-            raise RemoteProtocolError(
-                f"PUBLISH with flags 0x{head & 15:x}: QoS 2 wasn't asked for, DUP needs QoS 1"
-            )
-        if head & 15:
-            raise RemoteProtocolError(f"{name} with flags 0x{head & 15:x}")
-        version = self._options.version
         if kind == packets.CONNACK:
-            present, code, found = packets.read_connack(data, at, end, version)
-            if present and self._options.clean_start:
-                raise RemoteProtocolError("CONNACK with a session that we asked to be forgotten")
-            self.phase = Phase.CLOSED if code else Phase.OPEN
-            events.append(self._refused(code, found) if code else self._connected(found, present=present))
+            event = answers.connack(data, at, end, self._options)
+            self.phase = Phase.OPEN if isinstance(event, Connected) else Phase.CLOSED
+            events.append(event)
         elif kind == packets.SUBACK:
-            events.append(self._subscribed(*packets.read_suback(data, at, end, version)))
+            packet_id, codes = answers.read_suback(data, at, end, self._options.version)
+            events.append(answers.subscribed(self._subscribing.pop(packet_id, ()), packet_id, codes))
         elif kind == packets.PINGRESP:
             if at != end:
                 raise RemoteProtocolError(f"PINGRESP of {end - at} bytes")
             events.append(Pong())
         else:
-            code, said = packets.read_disconnect(data, at, end)
             self.phase = Phase.CLOSED
-            events.append(Refused(code, said or packets.word(code), packets.remedy(code)))
+            events.append(answers.disconnect(data, at, end))
 
-    @staticmethod
-    def _refused(code: int, found: dict[int, properties.Value]) -> Refused:
-        said = found.get(properties.REASON_STRING)
-        words = packets.word(code)
-        if isinstance(said, bytes):
-            words = f"{words} ({said.decode('utf-8', 'replace')[:200]})"
-        return Refused(code, words, packets.remedy(code))
 
-    def _connected(self, found: dict[int, properties.Value], *, present: bool) -> Connected:
-        keepalive = found.get(properties.SERVER_KEEPALIVE, self._options.keepalive)
-        client_id = found.get(properties.ASSIGNED_CLIENT_ID, b"")
-        return Connected(
-            present,
-            keepalive if isinstance(keepalive, int) else self._options.keepalive,
-            client_id.decode("utf-8", "replace") if isinstance(client_id, bytes) else "",
-            bool(found.get(properties.SHARED_AVAILABLE, 1)),
-            bool(found.get(properties.WILDCARDS_AVAILABLE, 1)),
-        )
-
-    def _subscribed(self, packet_id: int, codes: bytes) -> Subscribed:
-        asked = self._subscribing.pop(packet_id, ())
-        if not asked or len(codes) != len(asked):
-            raise RemoteProtocolError(
-                f"SUBACK {packet_id} with {len(codes)} codes answers no SUBSCRIBE of ours"
-            )
-        answers = list(zip(asked, codes, strict=True))
-        if any(1 < code < 0x80 for code in codes):
-            raise RemoteProtocolError(f"SUBACK {packet_id} grants more than was asked for")
-        return Subscribed(
-            tuple((one.filter, code) for one, code in answers if code < 0x80),
-            tuple((one.filter, packets.word(code)) for one, code in answers if code >= 0x80),
-        )
+def _unusable(name: bytes, size: int) -> str:
+    """Why a message with this topic name (4.7.3, 1.5.4) and payload size can't be handed in; "" if it can."""
+    if size > MAX_PAYLOAD:
+        return f"payload of {size} bytes, more than {MAX_PAYLOAD}"
+    if not 0 < len(name) <= MAX_TOPIC:
+        return f"topic of {len(name)} bytes, not 1..{MAX_TOPIC}"
+    if any(byte in name for byte in b"\0+#"):
+        return "topic with a wildcard or NUL"
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return "topic that is not UTF-8"
+    return ""

@@ -42,11 +42,15 @@ class Subscribed:
 
 
 @dataclass(frozen=True, slots=True)
-class Oversized:
-    """A PUBLISH that is dropped: topic (its first MAX_TOPIC bytes), size of the packet's body, packet id or 0."""
+class Unusable:
+    """A PUBLISH that can't be handed in, and why: its topic (at most MAX_TOPIC bytes), packet id or 0.
+
+    It isn't an error of the connection: a device made it, and a broker delivers a QoS 1 message until it is
+    acknowledged, so hanging up on it would bring it again for ever.
+    """
 
     topic: bytes
-    size: int
+    why: str
     packet_id: int
 
 
@@ -55,4 +59,4 @@ class Pong:
     """PINGRESP."""
 
 
-Event = Publish | Connected | Refused | Subscribed | Oversized | Pong
+Event = Publish | Connected | Refused | Subscribed | Unusable | Pong

@@ -12,7 +12,7 @@ from edgeagent.errors import RemoteProtocolError, UnreachableError
 from . import mqtt_errors
 from .intake import Intake, Taken
 from .mqtt_core import MqttReceiver, Phase
-from .mqtt_events import DUP, RETAIN, Connected, Oversized, Pong, Publish, Refused, Subscribed
+from .mqtt_events import DUP, RETAIN, Connected, Pong, Publish, Refused, Subscribed, Unusable
 from .mqtt_session import MqttSession
 
 CHUNK: Final = 65_536
@@ -144,7 +144,7 @@ class MqttLink(asyncio.BufferedProtocol):
                 became = add(topic, payload, content_format, tag, maybe_duplicate=bool(flags & DUP))
             if became is not logged:
                 self._not_logged(became)
-        if acknowledge:
+        if acknowledge and core.phase is Phase.OPEN:
             status.unacknowledged += len(acknowledge)
             answer, count = core.acknowledge(acknowledge), len(acknowledge)
             intake.when_durable(lambda: self._acknowledge(answer, count))
@@ -163,7 +163,7 @@ class MqttLink(asyncio.BufferedProtocol):
             self.transport.write(answer)
 
     def _rested(self) -> None:
-        if not self._closed:
+        if not self._closed and not self._paused:
             self._last = self._loop.time()
             self.transport.resume_reading()
 
@@ -187,21 +187,30 @@ class MqttLink(asyncio.BufferedProtocol):
             self._status.dropped += 1
 
     def _rare(
-        self, event: Connected | Refused | Subscribed | Oversized | Pong | Publish, acknowledge: list[int]
+        self, event: Connected | Refused | Subscribed | Unusable | Pong | Publish, acknowledge: list[int]
     ) -> None:
         session, status = self._session, self._status
         match event:
             case Connected():
-                if session.accepted(event):
+                # Unless the same chunk held the end of the connection too.
+                if session.accepted(event) and self._core.phase is Phase.OPEN:
                     wanted, retained = session.settings.subscriptions, session.settings.take_retained
                     self.transport.write(self._core.subscribe(wanted, retained=retained))
                 if not self.accepted.done():
                     self.accepted.set_result(event.keepalive)
             case Subscribed():
                 session.answered(event)
-            case Oversized():
-                status.oversized += 1
-                _log.warning("%s: dropped %d bytes of %.80r", status.broker, event.size, event.topic)
+            case Unusable():
+                status.unusable += 1
+                # A device may send thousands: the 1st, 2nd, 4th, 8th ... are logged.
+                if not status.unusable & (status.unusable - 1):
+                    _log.warning(
+                        "%s: dropped a message to %.80r (%d so far): %s",
+                        status.broker,
+                        event.topic,
+                        status.unusable,
+                        event.why,
+                    )
                 if event.packet_id:
                     acknowledge.append(event.packet_id)
             case Refused():

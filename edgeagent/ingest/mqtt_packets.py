@@ -1,4 +1,4 @@
-"""MQTT packets that a receiving client sends, and the answers to them, for 3.1.1 (level 4) and 5.0 (level 5)."""
+"""MQTT packets that a receiving client sends, for 3.1.1 (level 4) and 5.0 (level 5), and the words for reason codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edgeagent.errors import LocalProtocolError, RemoteProtocolError
+from edgeagent.errors import LocalProtocolError
 
 from . import mqtt_properties as properties
 from .mqtt_properties import text, variable
@@ -74,9 +74,6 @@ _CODES: Final = {
     0x9E: "shared subscriptions not supported", 0x9F: "connection rate exceeded", 0xA0: "maximum connect time",
     0xA1: "subscription identifiers not supported", 0xA2: "wildcard subscriptions not supported",
 }  # fmt: skip
-_OLD_CONNACK: Final = {1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}
-"""3.1.1's return codes (3.2.2.3) as those of 5."""
-
 _REMEDIES: Final = {
     0x84: "Set mqtt.version to what the broker speaks",
     0x85: "Choose another mqtt.client_id",
@@ -146,53 +143,3 @@ def pubacks(packet_ids: Sequence[int]) -> bytes:
     out[2::4] = ids[0::2]
     out[3::4] = ids[1::2]
     return bytes(out)
-
-
-def read_connack(
-    data: bytes, at: int, end: int, version: int
-) -> tuple[bool, int, dict[int, properties.Value]]:
-    """Session present, reason code (in those of version 5; 0 is success), properties."""
-    if end - at < 2:
-        raise RemoteProtocolError(f"CONNACK of {end - at} bytes")
-    flags, code = data[at], data[at + 1]
-    if flags > 1:
-        raise RemoteProtocolError(f"CONNACK with reserved flags 0x{flags:02x}")
-    found: dict[int, properties.Value] = {}
-    at += 2
-    if version == MQTT_5 and at < end:
-        # A broker that refuses version 5 altogether answers in the form of 3.1.1, without properties.
-        found, at = properties.read(data, at, end, "CONNACK")
-    elif code:
-        code = _OLD_CONNACK.get(code, 0x80)
-    elif version == MQTT_5:
-        raise RemoteProtocolError("CONNACK without properties")
-    if at != end:
-        raise RemoteProtocolError(f"CONNACK with {end - at} bytes too many")
-    if code and flags:
-        raise RemoteProtocolError("CONNACK that refuses and claims a session")
-    return bool(flags), code, found
-
-
-def read_suback(data: bytes, at: int, end: int, version: int) -> tuple[int, bytes]:
-    """Packet id and one reason code for each filter."""
-    if end - at < 3:
-        raise RemoteProtocolError(f"SUBACK of {end - at} bytes")
-    packet_id = data[at] << 8 | data[at + 1]
-    at += 2
-    if version == MQTT_5:
-        _, at = properties.read(data, at, end, "SUBACK")
-    return packet_id, data[at:end]
-
-
-def read_disconnect(data: bytes, at: int, end: int) -> tuple[int, str]:
-    """Reason code and the broker's own words ("" if none); version 5 only."""
-    if at == end:
-        return 0, ""
-    code = data[at]
-    found: dict[int, properties.Value] = {}
-    if end - at > 1:
-        found, at = properties.read(data, at + 1, end, "DISCONNECT")
-        if at != end:
-            raise RemoteProtocolError(f"DISCONNECT with {end - at} bytes too many")
-    said = found.get(properties.REASON_STRING, b"")
-    return code, said.decode("utf-8", "replace")[:200] if isinstance(said, bytes) else ""

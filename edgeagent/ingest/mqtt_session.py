@@ -64,7 +64,8 @@ class MqttStatus:
     duplicates: int = 0
     dropped: int = 0
     """By the intake's policy, of those handed in."""
-    oversized: int = 0
+    unusable: int = 0
+    """Too large, or with a topic that is none."""
     retained: int = 0
     """Old values that were not wanted."""
     connects: int = 0

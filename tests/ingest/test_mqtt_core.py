@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edgeagent.errors import LocalProtocolError, RemoteProtocolError
 from edgeagent.ingest import mqtt_core, mqtt_packets
 from edgeagent.ingest.mqtt_core import MqttReceiver, Phase
-from edgeagent.ingest.mqtt_events import DUP, RETAIN, Connected, Oversized, Pong, Refused, Subscribed
+from edgeagent.ingest.mqtt_events import DUP, RETAIN, Connected, Pong, Refused, Subscribed, Unusable
 from edgeagent.ingest.mqtt_packets import Connect, Subscription
 from edgeagent.ingest.mqtt_properties import CONTENT_FORMATS, text, variable
 from edgeagent.wire.messages import FORMAT_UNKNOWN, MAX_PAYLOAD, MAX_TOPIC
@@ -130,10 +130,6 @@ BAD = {
     "QoS 3": publish(head=0x36, packet_id=1),
     "DUP with QoS 0": publish(head=0x38),
     "packet id 0": publish(head=0x32, packet_id=0),
-    "empty topic": publish(b""),
-    "wildcard in a topic": publish(b"a/#"),
-    "NUL in a topic": publish(b"a\0b"),
-    "topic not UTF-8": publish(b"\xff"),
     "topic beyond the packet": b"\x30\x04\x00\x09ab" + b"\0" * 50,
     "no topic": b"\x30\x00",
     "half a topic length": b"\x30\x01\x00",
@@ -241,7 +237,11 @@ def test_a_message_too_large_is_skipped_and_reported_so_that_it_can_be_acknowled
         events += core.receive(stream[at : at + step])
         assert core.held < 300
     size = len(huge) - 4
-    assert [events[0][0], events[1], events[2][0]] == [b"a", Oversized(b"big", size, 9), b"b"]
+    assert [events[0][0], events[1], events[2][0]] == [
+        b"a",
+        Unusable(b"big", f"packet of {size} bytes, more than 262144", 9),
+        b"b",
+    ]
 
 
 def test_payload_and_topic_bounds_are_those_of_the_intake():
@@ -250,14 +250,25 @@ def test_payload_and_topic_bounds_are_those_of_the_intake():
     [event] = core.receive(longest)
     assert (len(event[0]), len(event[1])) == (MAX_TOPIC, MAX_PAYLOAD)
     [event] = core.receive(publish(b"t", bytes(MAX_PAYLOAD + 1), version=4))
-    assert isinstance(event, Oversized)
+    assert event == Unusable(b"t", f"payload of {MAX_PAYLOAD + 1} bytes, more than {MAX_PAYLOAD}", 0)
     [event] = core.receive(publish(b"t" * (MAX_TOPIC + 1), b"1", head=0x32, packet_id=3, version=4))
     assert (len(event.topic), event.packet_id) == (MAX_TOPIC, 3)
 
 
+@pytest.mark.parametrize("topic", [b"", b"a/#", b"a/+/b", b"a\0b", b"\xff"])
+def test_a_topic_that_is_none_drops_the_message_and_not_the_connection(topic):
+    core = opened()
+    for _ in range(2):
+        bad, good = core.receive(publish(topic, head=0x32, packet_id=5) + publish(b"fine"))
+        assert (bad.topic, bad.packet_id) == (topic, 5)
+        assert good[0] == b"fine"
+
+
 def test_oversized_topic_of_a_skipped_packet_is_bounded_too():
     core = opened(4)
-    assert fed(core, BAD["huge with topic beyond it"])[0] == Oversized(b"x" * MAX_TOPIC, 300_000, 0)
+    assert fed(core, BAD["huge with topic beyond it"])[0] == Unusable(
+        b"x" * MAX_TOPIC, "packet of 300000 bytes, more than 262144", 0
+    )
 
 
 def test_commands_need_their_phase():
