@@ -15,11 +15,17 @@ from tests.guest.test_lib_numbers import JSON, numbers
 REFUSED = {Reason.MALFORMED_JSON, Reason.TRAILING_BYTES, Reason.NOT_UTF8, Reason.TOO_DEEP}
 
 seeds = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
 )
-pieces = st.sampled_from(list('{}[],:"\\ \n\t01-+.eEtrufalsn\x00\x1f\x7f') + ["\\u", "d800", "\\udc00", "é", "😀"])
+pieces = st.sampled_from(
+    list('{}[],:"\\ \n\t01-+.eEtrufalsn\x00\x1f\x7f') + ["\\u", "d800", "\\udc00", "é", "😀"]
+)
 mutations = st.lists(st.tuples(st.integers(0, 200), st.one_of(st.just(""), pieces)), max_size=2)
 
 
@@ -40,7 +46,17 @@ def strict(payload: bytes) -> bool:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.builds(changed, seeds, st.booleans(), mutations), min_size=1, max_size=50))
-@example([b"\xef\xbb\xbf1", b'"\xed\xa0\x80"', b'"\xc0\xaf"', b'"\xf4\x90\x80\x80"', b'"\xe2\x82"', b"nul", b"[1,]"])
+@example(
+    [
+        b"\xef\xbb\xbf1",
+        b'"\xed\xa0\x80"',
+        b'"\xc0\xaf"',
+        b'"\xf4\x90\x80\x80"',
+        b'"\xe2\x82"',
+        b"nul",
+        b"[1,]",
+    ]
+)
 def test_accepts_what_python_accepts(payloads: list[bytes]) -> None:
     payloads = [payload for payload in payloads if payload]
     for payload, got in zip(payloads, numbers(payloads, JSON), strict=True):

@@ -90,7 +90,9 @@ doubles = st.one_of(st.floats(), st.floats(-1e6, 1e6), st.floats(-1e-40, 1e40))
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(doubles, min_size=1, max_size=40), st.sampled_from([(">d", 0xFB), (">f", 0xFA), (">e", 0xF9)]))
+@given(
+    st.lists(doubles, min_size=1, max_size=40), st.sampled_from([(">d", 0xFB), (">f", 0xFA), (">e", 0xF9)])
+)
 def test_floats(values: list[float], form: tuple[str, int]) -> None:
     packed = []
     for value in values:
@@ -138,7 +140,9 @@ def test_cbor_appendix_a() -> None:
         value = vector.get("decoded")
         if isinstance(value, bool):
             assert got == Decimal(int(value)), item.hex()
-        elif isinstance(value, int) or (isinstance(value, Decimal) and vector["hex"][:2] in ("f9", "fa", "fb")):
+        elif isinstance(value, int) or (
+            isinstance(value, Decimal) and vector["hex"][:2] in ("f9", "fa", "fb")
+        ):
             if item[:1] in b"\xf9\xfa\xfb":
                 form = {0xF9: ">e", 0xFA: ">f", 0xFB: ">d"}[item[0]]
                 value = Fraction(struct.unpack(form, item[1:])[0])
