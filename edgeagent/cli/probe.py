@@ -72,14 +72,14 @@ def render(report: Report) -> Group:
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     facts.add_row("board", f"{found.arch}, {found.cpus} CPUs, {show_size(found.memory)}")
-    facts.add_row("vmm", f"{found.vmm.path} {found.vmm.version}" if found.vmm else found.vmm_failure)
+    facts.add_row("vmm", Text(f"{found.vmm.path} {found.vmm.version}" if found.vmm else found.vmm_failure))
     for number, line in enumerate(verdict.evidence):
-        facts.add_row("" if number else "evidence", line)
+        facts.add_row("" if number else "evidence", Text(line))
     if verdict.remedy:
-        facts.add_row("to do", verdict.remedy)
-    facts.add_row("speed", f"kvm {_speed(found.kvm)}, tcg {_speed(found.tcg)}{_age(report)}")
+        facts.add_row("to do", Text(verdict.remedy))
+    facts.add_row("speed", Text(f"kvm {_speed(found.kvm)}, tcg {_speed(found.tcg)}{_age(report)}"))
     facts.add_row("guests get", Text(report.choice.chosen or "nothing", style="bold"))
-    facts.add_row("", report.choice.why)
+    facts.add_row("", Text(report.choice.why))
     answer = verdict.answer.value
     return Group(
         Text.assemble("KVM: ", (answer, f"bold {COLOURS[answer]}"), f" ({verdict.reason})"),

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from edgeagent.errors import DamagedError, GuestError
+from edgeagent.errors import DamagedError, EdgeAgentError, GuestError
 from edgeagent.vmm.crash import Crash, explain
 from edgeagent.vmm.port import Accelerator, Ending, Machine
 
@@ -23,15 +23,13 @@ from .events import (
     RunningEvent,
 )
 from .limits import Limits
-from .owner import Evidence, InputReader, Owner
+from .owner import LOG_LINES, Evidence, InputReader, Owner
 from .session import Phase, Session
 
 READ_BYTES = 64 << 10
 """In one turn of the event loop: a flood of the smallest frames must leave the others their turns."""
 WRITE_BYTES = 256 << 10
 """Of input for one write: whole frames."""
-LOG_LINES = 50
-"""Kept of what the guest said last."""
 CHANNEL_GRACE_S = 2.0
 """After the channel closed, until the machine must have said why."""
 
@@ -121,7 +119,7 @@ class Life:
                 data = session.output() or self._next_input()
                 if data:
                     await loop.sock_sendall(channel, data)
-                else:
+                elif not session.dead:
                     await self._wake.wait()
         except ConnectionError:
             # What the guest said before is still to be heard: the receiver, or the machine, says when it is over.
@@ -131,7 +129,14 @@ class Life:
         room = self.session.room
         if self._reader is None or not room:
             return b""
-        data = self._reader.read(min(room, WRITE_BYTES))
+        try:
+            data = self._reader.read(min(room, WRITE_BYTES))
+        except (OSError, EdgeAgentError) as error:
+            self.session.closed()
+            self._crash = Crash(
+                "input-unreadable", f"the guest's input can't be read: {error}", "Check the disk"
+            )
+            return b""
         if data:
             self.session.input(len(data), self._reader.last_seq, self._clock())
         return data

@@ -13,6 +13,9 @@ from edgeagent.vmm.port import Ending
 from .events import Event
 from .ring import Ring
 
+LOG_LINES = 50
+"""Kept of what a guest said last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:
@@ -96,6 +99,11 @@ class Evidence:
     log: tuple[str, ...]
     acked: int
     given: int
+
+    @property
+    def last_words(self) -> tuple[str, ...]:
+        """The last lines of the log: from the guest's memory, where they are all, else those that were sent."""
+        return self.ring.lines[-LOG_LINES:] if self.ring and self.ring.lines else self.log
 
 
 @dataclass(frozen=True, slots=True)

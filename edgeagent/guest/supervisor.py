@@ -96,7 +96,7 @@ class Supervisor:
                 self.evidence = await self._live()
                 budget = budget.ended(self._clock())
                 self._logger.error("%s", self.evidence.crash)
-                self._is(State.WAITING, crash=self.evidence.crash, log=self.evidence.log, pid=0)
+                self._is(State.WAITING, crash=self.evidence.crash, log=self.evidence.last_words, pid=0)
         finally:
             self._is(State.STOPPED, pid=0)
 

@@ -32,7 +32,7 @@ from edgeagent.image.build import ImageFile
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.port import Accelerator, End
 from edgeagent.vmm.qemu import Qemu
-from tests.guests import GetImage, Recorder, Restorable, alive, readings, spec
+from tests.guests import GetImage, ListReader, Recorder, Restorable, alive, readings, spec
 
 TWO_STARTS = RestartPolicy(first_delay_s=0.01, starts=2)
 TIGHT = Limits(said=4 << 20, start_s=60, hang_s=60)
@@ -176,6 +176,7 @@ def test_hostile_guests(guest_image: GetImage, app: str, kind: str, words: str) 
     assert evidence.ring is not None, "the log ring is read after any death"
     if app == "hostile-panic":
         assert "E about to give up" in evidence.ring.lines
+        assert evidence.last_words == evidence.ring.lines
         assert evidence.ending is not None
         assert evidence.ending.end is End.PANICKED
     if app == "hostile-log":
@@ -204,6 +205,22 @@ def test_the_owner_may_judge(guest_image: GetImage) -> None:
     evidence = fail(owner, guest_image("echo"))
     assert (evidence.crash.kind, evidence.given) == ("breach", 3)
     assert "not what was agreed" in evidence.crash.words
+
+
+def test_input_that_can_not_be_read_ends_the_guest_not_the_agent(guest_image: GetImage) -> None:
+    class Torn(Recorder):
+        def input_after(self, seq: int) -> ListReader:
+            reader = super().input_after(seq)
+
+            def read(max_bytes: int) -> bytes:
+                raise OSError(5, "Input/output error")
+
+            reader.read = read  # type: ignore[method-assign]
+            return reader
+
+    evidence = fail(Torn(readings(3)), guest_image("echo"))
+    assert evidence.crash.kind == "input-unreadable"
+    assert "Input/output error" in evidence.crash.words
 
 
 def test_qemu_killed_is_seen_and_input_is_played_again(guest_image: GetImage) -> None:
