@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edgeagent.journal.spool import Spool
@@ -86,18 +86,16 @@ class SealedBatches:
 
     # ---- seen from the uplink, in the writer's thread ------------------------------------------------------------
 
-    def pending(self, after: int) -> Iterator[tuple[int, bytes]]:
+    def pending(self, after: int) -> Iterable[tuple[int, bytes]]:
         """See uplink.delivery.Spool."""
-        reader = self._spool.reader(max(after, self._spool.position.gone))
-        with contextlib.closing(reader):
-            while batch := reader.read():
-                yield batch.number, batch.data
+        return self._spool.pending(after)
 
     def acknowledge(self, numbers: Iterable[int]) -> None:
         """See uplink.delivery.Spool. A disk that can't take the note is asked again with the next batch."""
         self._spool.acknowledge(numbers)
         try:
-            self._spool.commit(sync=True)
+            # Not synced: the note may be lost, and then a batch is sent again. The next batch's sync takes it along.
+            self._spool.commit(sync=False)
             self._spool.trim()
         except OSError as error:
             _log.warning("acknowledgements can't be written down: %s", error)

@@ -20,6 +20,7 @@ from edgeagent.host.clock import SystemClock
 from edgeagent.host.disk import DiskFiles, FolderLock, remove_leftovers
 from edgeagent.host.logs import LogBook
 from edgeagent.ingest.delivery import newest_mqtt
+from edgeagent.journal.chain import Recovery
 from edgeagent.journal.spool import Spool
 from edgeagent.probe.live import host_arch
 from edgeagent.seal.keystore import KeyStore, load_recipients, load_verifiers
@@ -35,6 +36,7 @@ from .batches import SealedBatches, Sealing
 from .images import Choice, check_state, read_image
 from .journals import UnitJournal, open_journal
 from .links import Source, make_sources, make_uplink
+from .metrics import MetricsExport
 from .snapshot import Parts, snapshot
 from .units import Shared, UnitRuntime
 from .writer import WriterThread
@@ -89,11 +91,13 @@ class Agent:
                 new_id=os.urandom(16),
                 cap_bytes=config.journal.spool_cap,
                 when_full="drop-oldest" if config.journal.when_full == "drop-oldest" else "block",
+                on_damage="skip" if config.journal.on_damage == "skip" else "stop",
             )
             stack.callback(spool.close)
             images = {unit.name: read_image(unit, board, host_arch()) for unit in config.units}
             apps = {name: info.declaration.app for name, (_, info) in images.items()}
             batches = SealedBatches(spool, sealing, self._writer, apps)
+            _tell("spool", spool.recovery)
             journals = {unit.name: self._journal(unit, spool) for unit in config.units}
             for unit in config.units:
                 stack.callback(journals[unit.name].log.close)
@@ -135,9 +139,12 @@ class Agent:
             )
             await control.start()
             stack.push_async_callback(control.stop)
-            await self._serve(units, uplink, stop)
+            metrics = MetricsExport(config.metrics, lambda: snapshot(parts))
+            await self._serve(units, uplink, metrics, stop)
 
-    async def _serve(self, units: list[UnitRuntime], uplink: Uplink, stop: asyncio.Event) -> None:
+    async def _serve(
+        self, units: list[UnitRuntime], uplink: Uplink, metrics: MetricsExport, stop: asyncio.Event
+    ) -> None:
         async with running(uplink.run()):
             stopped = asyncio.create_task(stop.wait())
             settled = asyncio.create_task(_settle(units))
@@ -152,6 +159,8 @@ class Agent:
                 tasks += [
                     await sources.enter_async_context(running(one.runner.run())) for one in self._sources
                 ]
+                if self._config.metrics.file or self._config.metrics.port:
+                    tasks.append(await work.enter_async_context(running(metrics.run())))
                 _log.info("running: %d units", len(units))
                 await _first(stopped, *tasks)
                 _log.info("stopping")
@@ -190,7 +199,7 @@ class Agent:
         return base / "units" / unit.name
 
     def _journal(self, unit: Unit, spool: Spool) -> UnitJournal:
-        return open_journal(
+        journal = open_journal(
             self._files,
             self._folder(unit),
             cap=self._config.journal.log_cap,
@@ -198,6 +207,10 @@ class Agent:
             spooled=spool.last(unit.name),
             config=guest_config(unit),
         )
+        _tell(f"unit {unit.name}", journal.log.recovery)
+        for path in journal.checkpoints.damaged:
+            _log.warning("unit %s: %s can't be read; the other checkpoint is used", unit.name, path)
+        return journal
 
     def _logs(self, request: dict[str, object]) -> dict[str, object]:
         after, most = request.get("after"), request.get("most")
@@ -205,6 +218,16 @@ class Agent:
             after if isinstance(after, int) else 0, most if isinstance(most, int) else 100
         )
         return {"number": number, "lines": lines}
+
+
+def _tell(what: str, recovery: Recovery) -> None:
+    if recovery.cut:
+        _log.warning(
+            "%s: %d bytes that were never committed are cut off, %d records among them",
+            what,
+            recovery.cut,
+            recovery.behind,
+        )
 
 
 def recall(journals: Iterable[UnitJournal]) -> tuple[int, int]:

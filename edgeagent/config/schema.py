@@ -54,6 +54,9 @@ class Journal:
         "block",
         "full spool: slow the sources, or drop the oldest batches (counted)",
     )
+    on_damage: str = setting(
+        r.choice("stop", "skip"), "stop", "damaged batch in the spool: stop sending, or give it up (counted)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
