@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from edge import DEVICES, LATENESS_MS, chain, faults, processes, wait
+from edge import DEVICES, LATENESS_MS, MARGIN_S, chain, faults, processes, wait
 from load import Load
 from wiretap import Wiretap
 
@@ -32,17 +32,19 @@ def spread(numbers: list[float]) -> dict[str, float]:
     return {name: round(ordered[max(0, int(len(ordered) * share) - 1)], 1) for name, share in picks.items()}
 
 
-def measure(rate: float, seconds: float) -> dict[str, Any]:
+def measure(rate: float, window: int) -> dict[str, Any]:
     """Milliseconds; and whether every reading arrived and was seen on the wire."""
     with ExitStack() as stack:
         broker = stack.enter_context(Broker())
         tap = stack.enter_context(Wiretap(broker.port))
         mqtt = {"url": f"mqtt://127.0.0.1:{tap.port}", "version": 4, "qos": 1}
-        running = stack.enter_context(chain(broker, 1, mqtt=mqtt, seal={"batch_interval": "1s"}))
+        running = stack.enter_context(
+            chain(broker, 1, window=window, mqtt=mqtt, seal={"batch_interval": "1s"})
+        )
         processes(running)
-        with Load(broker.port, qos=1, rate=rate, seconds=seconds, devices=DEVICES) as load:
-            sent = load.run()
-        wait(running, sent)
+        with Load(broker.port, qos=1, rate=rate, seconds=window - MARGIN_S, devices=DEVICES) as load:
+            sent = load.run(within=window * 1000)
+        wait(running, sent, window)
         wrong = faults(stored(running.database, BOARD), sent)
         if len(tap.latencies) != sent.sent:
             wrong.append(f"{len(tap.latencies)} acknowledgements of {sent.sent} readings were seen")

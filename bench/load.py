@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -58,8 +59,12 @@ class Load:
         """Of the process."""
         return self._process.pid
 
-    def run(self) -> Sent:
-        """Let it send; returns when it is done. RuntimeError if it isn't."""
+    def run(self, *, within: int = 1) -> Sent:
+        """Let it send; returns when it is done. RuntimeError if it isn't.
+
+        It begins with a window of ``within`` ms: shorter loads fall into that one.
+        """
+        time.sleep(within / 1000 - time.time() % (within / 1000))
         out, _ = self._process.communicate("go\n", timeout=self._seconds + EXTRA_S)
         if self._process.returncode:
             raise RuntimeError("the generator failed")

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import paho.mqtt.client as mqtt
 from accounting import Meter, memory
+from edge import MARGIN_S
 from load import Load, Sent
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -195,14 +196,14 @@ class Results:
         self._client.loop_stop()
 
 
-def measure(qos: int, rate: float, seconds: float, window: int, lateness: int) -> dict[str, Any]:
-    """CPU microseconds per reading of each process, memory, and whether every reading arrived."""
-    with Broker() as broker, NodeRed(broker.port, qos, window, lateness) as red:
+def measure(qos: int, rate: float, window: int, lateness: int) -> dict[str, Any]:
+    """As edge.measure: CPU microseconds per reading, memory, whether every reading arrived. window: s, lateness: ms."""
+    with Broker() as broker, NodeRed(broker.port, qos, window * 1000, lateness) as red:
         idle = memory(red.pid)["rss"]
         results = Results(broker.port)
-        with Load(broker.port, qos=qos, rate=rate, seconds=seconds) as load:
+        with Load(broker.port, qos=qos, rate=rate, seconds=window - MARGIN_S) as load:
             meter = Meter.begin({"node-red": red.pid, "mosquitto": broker.pid})
-            sent = load.run()
+            sent = load.run(within=window * 1000)
             complete = results.wait(sent)
             used = meter.seconds()
         results.close()
