@@ -92,7 +92,7 @@ def build(facts: Facts, *, kvm: bool) -> Jail:
         prefix += ["--bounding-set=-all", *_identity(facts, kvm, words, missing)]
         words.append("no capabilities")
     else:
-        missing.append("a user of its own: the agent isn't root, so QEMU runs as the agent's user")
+        missing.append("a user of its own: the agent may not change users, so QEMU runs as the agent's")
     prefix += ["--", facts.shell, "-c", GUARD, str(facts.agent)]
     return Jail(tuple(prefix), tuple(words), tuple(missing))
 

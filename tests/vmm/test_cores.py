@@ -95,7 +95,7 @@ JAILS = {
         replace(ROOT, kvm=Node(0, 0, 0o600)), False, ["--reuid=900"], "user edgeagent-vm", "",
     ),
     "kvm for all": (replace(ROOT, kvm=Node(0, 0, 0o666)), True, ["--reuid=900"], "user edgeagent-vm", ""),
-    "not root": (USER, True, ["--user", "--map-current-user", "--net"], "network", "isn't root"),
+    "not root": (USER, True, ["--user", "--map-current-user", "--net"], "network", "may not change users"),
     "no namespaces": (replace(USER, namespaces=False), False, [], "no new privileges", "network namespace"),
     "no unshare": (replace(ROOT, unshare=""), False, [], "no capabilities", "unshare (util-linux) is missing"),
     "no prlimit": (replace(ROOT, prlimit=""), False, [], "no capabilities", "prlimit (util-linux) is missing"),
