@@ -194,7 +194,7 @@ class MqttLink(asyncio.BufferedProtocol):
             case Connected():
                 # Unless the same chunk held the end of the connection too.
                 if session.accepted(event) and self._core.phase is Phase.OPEN:
-                    wanted, retained = session.settings.subscriptions, session.settings.take_retained
+                    wanted, retained = session.subscriptions, session.settings.take_retained
                     self.transport.write(self._core.subscribe(wanted, retained=retained))
                 if not self.accepted.done():
                     self.accepted.set_result(event.keepalive)

@@ -9,6 +9,7 @@ from pathlib import Path
 from .delivery import DeliveryNumbers
 from .mqtt_events import Connected, Subscribed
 from .mqtt_packets import MQTT_5, Connect, Subscription
+from .subscriptions import disjoint
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class MqttSession:
 
     def __init__(self, settings: MqttSettings, broker: str, newest_tag: int) -> None:
         self.settings = settings
+        self.subscriptions = disjoint(settings.subscriptions)
         self.status = MqttStatus(broker)
         self.numbers = DeliveryNumbers(newest_tag)
         self.subscribed = False
@@ -118,7 +120,7 @@ class MqttSession:
         for topic_filter, why in event.failed:
             status.last_error = f"{status.broker}: the broker refuses {topic_filter}: {why}"
             _log.error("%s", status.last_error)
-        asked = {one.filter: one.qos for one in self.settings.subscriptions}
+        asked = {one.filter: one.qos for one in self.subscriptions}
         for topic_filter, qos in event.granted:
             status.refused_filters.pop(topic_filter, None)
             if qos < asked[topic_filter]:

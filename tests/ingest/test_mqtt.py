@@ -54,6 +54,21 @@ def test_many_messages_arrive_once_and_in_order(mosquitto_broker, version, qos, 
     asyncio.run(check())
 
 
+@VERSIONS
+def test_overlapping_filters_bring_a_message_once(mosquitto_broker, version):
+    broker = mosquitto_broker()
+
+    async def check():
+        intake = MemoryIntake()
+        wanted = settings(broker.url, "s/#", "s/1/state", "s/+/state", "s/1/+", version=version)
+        async with running(wanted, intake):
+            await asyncio.to_thread(publish, broker.port, [*readings(60), ("s/last", b"")])
+            await until(lambda: intake.all and intake.all[-1].topic == b"s/last")
+            assert values(intake)[:-1] == readings(60)
+
+    asyncio.run(check())
+
+
 def test_content_types_become_formats(mosquitto_broker):
     broker = mosquitto_broker()
 
