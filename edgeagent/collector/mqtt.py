@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeagent.errors import ConfigError, DamagedError, EdgeAgentError, UnreachableError
+from edgeagent.errors import ConfigError, DamagedError, EdgeAgentError
 from edgeagent.host.clock import Clock, SystemClock
 from edgeagent.host.disk import DiskFiles
 from edgeagent.seal.ack import make_acks
 from edgeagent.seal.batch import MAX_SEALED
+from edgeagent.seal.cose import Agree
 from edgeagent.seal.keys import SigningKey, agree_with
 from edgeagent.seal.keystore import KeyStore
 from edgeagent.uplink import topics
@@ -63,9 +64,11 @@ class CollectorConfig:
 
 
 def broker_of(url: str, name: str = "", **access: Any) -> Broker:
-    """How a collector connects. With a name the broker keeps its session, so that it may be away where boards trust the
-    broker to keep batches; without one its place is taken by the others at once.
-    """  # noqa: D205
+    """How a collector connects; access: user, password_file, ca, certificate, key.
+
+    With a name the broker keeps its session, so that it may be away where boards trust the broker to keep batches.
+    Without one it leaves nothing behind, and the other collectors get all at once.
+    """
     return Broker(
         url,
         f"edgeagent-collector-{name or secrets.token_hex(8)}",
@@ -98,7 +101,7 @@ class _Outcome:
 class Collector:
     """Moves batches from a Link into a Store. One connection at a time; ``run`` lasts until it is cancelled."""
 
-    def __init__(self, config: CollectorConfig, store: Store, signer: SigningKey, agree: Any) -> None:
+    def __init__(self, config: CollectorConfig, store: Store, signer: SigningKey, agree: Agree) -> None:
         self.counts = Counts()
         self._config = config
         self._store = store
@@ -292,7 +295,5 @@ async def run_collector(config: CollectorConfig) -> None:
     store = await asyncio.to_thread(Store, config.database)
     try:
         await Collector(config, store, signer, agree).run()
-    except ConnectionError as error:
-        raise UnreachableError(f"the broker is lost: {error}", where=config.broker.url) from error
     finally:
         store.close()

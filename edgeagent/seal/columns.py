@@ -21,7 +21,7 @@ MAX_SPREAD = 18
 """Decimal places between the finest and the coarsest number of a row; a wider row isn't for columns."""
 
 MAX_BITS = 256
-"""Of a number before its trailing zeros are cut: 128 bits and MAX_SPREAD places fit."""
+"""Of a number in a column: 128 bits and MAX_SPREAD places, times a count, fit. Sums of larger ones would eat memory."""
 ZERO = Decimal(0)
 
 Row = Sequence[Any]
@@ -91,8 +91,8 @@ def _malformed(why: str) -> RemoteProtocolError:
 def _column(value: Any, rows: int | None) -> list[int]:
     if not isinstance(value, list) or (rows is not None and len(value) != rows) or len(value) > MAX_ROWS:
         raise _malformed("a column has the wrong length")
-    if any(type(one) is not int for one in value):
-        raise _malformed("a column has something else than integers")
+    if any(type(one) is not int or one.bit_length() > MAX_BITS for one in value):
+        raise _malformed("a column has something else than integers, or huge ones")
     return value
 
 

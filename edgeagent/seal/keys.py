@@ -209,7 +209,7 @@ def read_publics(pem: bytes, where: str) -> list[VerifyKey | BoxKey]:
 
 
 def read_private(pem: bytes, where: str) -> SigningKey | OpeningKey:
-    """A PKCS#8 PEM. DamagedError... raised as ConfigError naming ``where``; never shows what it read."""
+    """A PKCS#8 PEM. ConfigError naming ``where`` for anything but Ed25519 and X25519; never shows what it read."""
     try:
         key = serialization.load_pem_private_key(pem[:MAX_PEM], password=None)
     except Exception:  # noqa: BLE001 - see read_public; and the cause could quote the key

@@ -125,6 +125,7 @@ class Uplink:
         wait = RECONNECT_FIRST_S
         while True:
             self._state = "connecting"
+            before = self._delivery.counts.acknowledged
             try:
                 link = await Link.connect(self._config.broker, [self._ack_topic])
             except EdgeAgentError as error:
@@ -132,14 +133,16 @@ class Uplink:
                     raise
                 self._trouble(str(error))
             else:
-                wait = RECONNECT_FIRST_S
                 try:
                     await self._deliver(link)
-                except OSError as error:
+                except (OSError, EdgeAgentError) as error:
                     self._trouble(f"the spool can't be used: {error}")
                 finally:
                     self._delivery.disconnected()
                     await asyncio.shield(link.close())
+            # A connection that brought nothing is no reason to hurry: what it sent may be what ends it.
+            if self._delivery.counts.acknowledged > before:
+                wait = RECONNECT_FIRST_S
             self._state = "waiting"
             await asyncio.sleep(wait)
             wait = min(2 * wait, RECONNECT_LONGEST_S)

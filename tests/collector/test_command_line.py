@@ -68,7 +68,11 @@ def test_from_keys_to_export(run, sqlite_url, tmp_path):
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("keys init --role board --folder {f}/board", 2, "there are keys already (signing-next.pem, signing.pem)"),
+        (
+            "keys init --role board --folder {f}/board",
+            2,
+            "there are keys already (signing-next.pem, signing.pem)",
+        ),
         ("keys show --folder {f}/none", 3, "there are no keys in this folder"),
         ("keys rotate --folder {f}/board --board Attic", 2, "'Attic' can't be a board's name"),
         ("collect enroll --database {d} attic {f}/none.pem", 2, "the file can't be read: No such file"),

@@ -61,9 +61,9 @@ class Cloud:
             (n, sealed(n, recipients=[self.opener.public])) for n in range(first, first + count)
         )
 
-    def config(self, **changes: Any) -> CollectorConfig:
+    def config(self, name: str = "", **changes: Any) -> CollectorConfig:
         return CollectorConfig(
-            self.url, broker_of(self.broker.url), self.keys, emit=self.events.append, **changes
+            self.url, broker_of(self.broker.url, name), self.keys, emit=self.events.append, **changes
         )
 
     @asynccontextmanager
@@ -79,11 +79,12 @@ class Cloud:
                 await task
 
     @asynccontextmanager
-    async def board(self, spool: MemorySpool) -> AsyncIterator[Uplink]:
+    async def board(self, spool: MemorySpool, acknowledge: str = "collector") -> AsyncIterator[Uplink]:
         config = UplinkConfig(
             Broker(self.broker.url, f"board-{id(spool)}"),
             BOARD,
             SPOOL,
+            acknowledge,
             collector_keys=(self.signer.public,),
             limits=Limits(batches=8, first_wait=0.3, longest_wait=0.6),
         )
@@ -300,6 +301,22 @@ def test_a_database_that_is_away_loses_nothing(cloud, monkeypatch):
     asyncio.run(run())
     assert [event["error"] for event in cloud.named("database")] == ["the database is locked"] * 2
     assert cloud.complete(3)
+
+
+def test_the_broker_keeps_batches_for_a_collector_with_a_name(cloud):
+    """Where a board trusts the broker, a named collector may be away."""
+    spool = cloud.batches(10)
+
+    async def run() -> None:
+        async with cloud.collector(name="one"):
+            pass
+        async with cloud.board(spool, acknowledge="broker"):
+            await until(lambda: not spool.batches, lambda: cloud.events)
+        assert not cloud.named("stored")
+        async with cloud.collector(name="one"):
+            await until(lambda: cloud.complete(10), lambda: cloud.events)
+
+    asyncio.run(run())
 
 
 def test_sigterm_ends_it_cleanly(cloud):

@@ -118,6 +118,25 @@ def test_bomb_is_refused_without_being_unpacked():
         unpack(bomb)
 
 
+def test_huge_numbers_are_refused_before_they_are_added_up():
+    content = cbor.loads(zlib.decompress(pack(head(), [summary(1), summary(2)])), limit=1 << 20, what="it")
+    for column in (*content[9][2][1:], *content[9][3]):
+        kept, column[0] = column[0], 1 << 300
+        with pytest.raises(RemoteProtocolError, match="huge"):
+            unpack(zlib.compress(cbor.dumps(content)))
+        column[0] = kept
+    unpack(zlib.compress(cbor.dumps(content)))
+
+
+def test_the_widest_row_fits():
+    extreme = 2**128 - 1
+    numbers = [[0, -extreme], [18, extreme], [18, -extreme], [0, extreme], [18, extreme], [127, extreme]]
+    row = [1, 1, "s", "f", "", 0, 1, 2**63 - 1, *numbers, [[0, 1]], 0, 0, 0]
+    item = Item(FrameType.SUMMARY, cbor.dumps(row))
+    content = pack(head(), [item])
+    assert unpack(content).items == (messages.parse(item.type, item.body),)
+
+
 @pytest.mark.parametrize("data", [zlib.compress(b"x")[:-1], zlib.compress(b"x") + b"y", b"", b"x\x9c"])
 def test_damaged_compression(data):
     with pytest.raises(RemoteProtocolError, match="damaged"):
