@@ -32,6 +32,7 @@ from edgeagent.image.build import ImageFile
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.port import Accelerator, End
 from edgeagent.vmm.qemu import Qemu
+from edgeagent.wire import messages
 from tests.guests import GetImage, ListReader, Recorder, Restorable, alive, readings, spec
 
 TWO_STARTS = RestartPolicy(first_delay_s=0.01, starts=2)
@@ -85,6 +86,21 @@ def test_input_flows_and_nothing_is_left(guest_image: GetImage) -> None:
     before = len(os.listdir("/proc/self/fd"))
     asyncio.run(main())
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_frame_larger_than_the_window(guest_image: GetImage) -> None:
+    assert Limits().least_window < messages.MAX_PAYLOAD
+
+    async def main() -> None:
+        owner = Recorder(readings(3, bytes(messages.MAX_PAYLOAD)))
+        supervisor = supervise(owner, guest_image("echo"))
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.acked == 3)
+        assert [len(event.body) for event in owner.of(EchoEvent)] == [
+            len(frame) - 12 for frame in owner.frames
+        ]
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("arch", MACHINES)
