@@ -12,6 +12,7 @@ from edgeagent.errors import ConfigError, EdgeAgentError
 
 from . import mqtt_errors
 from .backoff import Backoff
+from .filter_memory import FilterMemory
 from .intake import Intake
 from .mqtt_core import MqttReceiver
 from .mqtt_link import CHUNK, MqttLink
@@ -27,11 +28,18 @@ class MqttSource:
     """Receives from one broker until cancelled.
 
     newest_tag: the greatest MQTT tag in the input logs (delivery.newest_mqtt), 0 for none; jitter: numbers in [0, 1).
-    ConfigError if a file that the settings name can't be used.
+    memory: what the session was subscribed to before; without it, filters that left the configuration stay subscribed.
+    ConfigError if a file that the settings name can't be used, or filters can't be merged.
     """
 
     def __init__(
-        self, settings: MqttSettings, intake: Intake, *, newest_tag: int, jitter: Callable[[], float]
+        self,
+        settings: MqttSettings,
+        intake: Intake,
+        *,
+        newest_tag: int,
+        jitter: Callable[[], float],
+        memory: FilterMemory | None = None,
     ) -> None:
         self._host, self._port, tls = _address(settings.url)
         self._context = (
@@ -43,7 +51,7 @@ class MqttSource:
         self._intake = intake
         self._backoff = Backoff(jitter)
         self._buffer = bytearray(CHUNK)
-        self._session = MqttSession(settings, f"{self._host}:{self._port}", newest_tag)
+        self._session = MqttSession(settings, f"{self._host}:{self._port}", newest_tag, memory)
 
     @property
     def status(self) -> MqttStatus:

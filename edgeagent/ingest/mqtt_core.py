@@ -15,7 +15,7 @@ from edgeagent.wire.messages import FORMAT_UNKNOWN, MAX_PAYLOAD, MAX_TOPIC
 from . import mqtt_answers as answers
 from . import mqtt_packets as packets
 from . import mqtt_properties as properties
-from .mqtt_events import Connected, Event, Pong, Unusable
+from .mqtt_events import Connected, Event, Pong, Unsubscribed, Unusable
 from .mqtt_packets import MQTT_5, Connect, Subscription
 
 MAX_PACKET: Final = 262_144
@@ -42,7 +42,9 @@ _ALLOWED: Final = {
     # what the broker may send; everything else ends the connection
     Phase.NEW: frozenset[int](),
     Phase.CONNECTING: frozenset({packets.CONNACK}),
-    Phase.OPEN: frozenset({packets.PUBLISH, packets.SUBACK, packets.PINGRESP, packets.DISCONNECT}),
+    Phase.OPEN: frozenset(
+        {packets.PUBLISH, packets.SUBACK, packets.UNSUBACK, packets.PINGRESP, packets.DISCONNECT}
+    ),
     Phase.CLOSED: frozenset[int](),
 }
 
@@ -73,6 +75,7 @@ class MqttReceiver:
         self._topics: dict[bytes, bytes] = {}
         self._formats: dict[bytes, int] = {b"\0": FORMAT_UNKNOWN}
         self._subscribing: dict[int, tuple[Subscription, ...]] = {}
+        self._unsubscribing: set[int] = set()
         self._last_id = 0
 
     # ---- commands ------------------------------------------------------------------------------------------------
@@ -92,10 +95,28 @@ class MqttReceiver:
         out = []
         for at in range(0, len(subscriptions), packets.FILTERS_PER_PACKET):
             some = tuple(subscriptions[at : at + packets.FILTERS_PER_PACKET])
-            self._last_id = self._last_id % 65_535 + 1
-            self._subscribing[self._last_id] = some
+            self._subscribing[self._next_id()] = some
             out.append(packets.subscribe(self._last_id, some, self._options.version, retained=retained))
         return b"".join(out)
+
+    def unsubscribe(self, filters: Sequence[str]) -> bytes:
+        """UNSUBSCRIBE packets, answered by as many Unsubscribed."""
+        self._require(Phase.OPEN, "UNSUBSCRIBE")
+        out = []
+        for at in range(0, len(filters), packets.FILTERS_PER_PACKET):
+            self._unsubscribing.add(self._next_id())
+            some = filters[at : at + packets.FILTERS_PER_PACKET]
+            out.append(packets.unsubscribe(self._last_id, some, self._options.version))
+        return b"".join(out)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every SUBSCRIBE and UNSUBSCRIBE was answered."""
+        return not self._subscribing and not self._unsubscribing
+
+    def _next_id(self) -> int:
+        self._last_id = self._last_id % 65_535 + 1
+        return self._last_id
 
     def acknowledge(self, packet_ids: Sequence[int]) -> bytes:
         """PUBACKs, in the order of the messages."""
@@ -300,6 +321,12 @@ class MqttReceiver:
         elif kind == packets.SUBACK:
             packet_id, codes = answers.read_suback(data, at, end, self._options.version)
             events.append(answers.subscribed(self._subscribing.pop(packet_id, ()), packet_id, codes))
+        elif kind == packets.UNSUBACK:
+            packet_id = int.from_bytes(data[at : at + 2], "big") if end - at > 1 else 0
+            if packet_id not in self._unsubscribing:
+                raise RemoteProtocolError(f"UNSUBACK {packet_id} answers no UNSUBSCRIBE of ours")
+            self._unsubscribing.discard(packet_id)
+            events.append(Unsubscribed())
         elif kind == packets.PINGRESP:
             if at != end:
                 raise RemoteProtocolError(f"PINGRESP of {end - at} bytes")

@@ -55,8 +55,13 @@ class Unusable:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """UNSUBACK."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     """PINGRESP."""
 
 
-Event = Publish | Connected | Refused | Subscribed | Unusable | Pong
+Event = Publish | Connected | Refused | Subscribed | Unsubscribed | Unusable | Pong

@@ -12,7 +12,7 @@ from edgeagent.errors import RemoteProtocolError, UnreachableError
 from . import mqtt_errors
 from .intake import Intake, Taken
 from .mqtt_core import MqttReceiver, Phase
-from .mqtt_events import DUP, RETAIN, Connected, Pong, Publish, Refused, Subscribed, Unusable
+from .mqtt_events import DUP, RETAIN, Connected, Pong, Publish, Refused, Subscribed, Unsubscribed, Unusable
 from .mqtt_session import MqttSession
 
 CHUNK: Final = 65_536
@@ -187,7 +187,9 @@ class MqttLink(asyncio.BufferedProtocol):
             self._status.dropped += 1
 
     def _rare(
-        self, event: Connected | Refused | Subscribed | Unusable | Pong | Publish, acknowledge: list[int]
+        self,
+        event: Connected | Refused | Subscribed | Unsubscribed | Unusable | Pong | Publish,
+        acknowledge: list[int],
     ) -> None:
         session, status = self._session, self._status
         match event:
@@ -196,10 +198,16 @@ class MqttLink(asyncio.BufferedProtocol):
                 if session.accepted(event) and self._core.phase is Phase.OPEN:
                     wanted, retained = session.subscriptions, session.settings.take_retained
                     self.transport.write(self._core.subscribe(wanted, retained=retained))
+                    self.transport.write(self._core.unsubscribe(session.unwanted()))
                 if not self.accepted.done():
                     self.accepted.set_result(event.keepalive)
             case Subscribed():
                 session.answered(event)
+                if self._core.settled:
+                    session.settled()
+            case Unsubscribed():
+                if self._core.settled:
+                    session.settled()
             case Unusable():
                 status.unusable += 1
                 # A device may send thousands: the 1st, 2nd, 4th, 8th ... are logged.

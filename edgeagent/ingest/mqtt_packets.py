@@ -18,6 +18,7 @@ MQTT_5: Final = 5
 CONNACK: Final = 2
 PUBLISH: Final = 3
 SUBACK: Final = 9
+UNSUBACK: Final = 11
 PINGRESP: Final = 13
 DISCONNECT: Final = 14
 NAMES: Final = (
@@ -133,6 +134,13 @@ def subscribe(
         body += text(one.filter.encode())
         body.append(one.qos | (handling if version == MQTT_5 else 0))
     return b"\x82" + variable(len(body)) + body
+
+
+def unsubscribe(packet_id: int, filters: Sequence[str], version: int) -> bytes:
+    """UNSUBSCRIBE."""
+    body = packet_id.to_bytes(2, "big") + (b"\0" if version == MQTT_5 else b"")
+    body += b"".join(text(one.encode()) for one in filters)
+    return b"\xa2" + variable(len(body)) + body
 
 
 def pubacks(packet_ids: Sequence[int]) -> bytes:

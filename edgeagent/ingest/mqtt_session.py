@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .delivery import DeliveryNumbers
+from .filter_memory import FilterMemory
 from .mqtt_events import Connected, Subscribed
 from .mqtt_packets import MQTT_5, Connect, Subscription
 from .subscriptions import disjoint
@@ -83,14 +85,17 @@ class MqttStatus:
 
 
 class MqttSession:
-    """Our side of the broker's session. newest_tag: see DeliveryNumbers."""
+    """Our side of the broker's session. newest_tag: see DeliveryNumbers; memory: what the session holds, if known."""
 
-    def __init__(self, settings: MqttSettings, broker: str, newest_tag: int) -> None:
+    def __init__(
+        self, settings: MqttSettings, broker: str, newest_tag: int, memory: FilterMemory | None = None
+    ) -> None:
         self.settings = settings
         self.subscriptions = disjoint(settings.subscriptions)
         self.status = MqttStatus(broker)
         self.numbers = DeliveryNumbers(newest_tag)
         self.subscribed = False
+        self._memory = memory
         self._expected = newest_tag > 0 and settings.session_expiry > 0
 
     def accepted(self, event: Connected) -> bool:
@@ -100,6 +105,7 @@ class MqttSession:
         status.connects += 1
         if not event.session_present:
             self.numbers.forget()
+            self._hold(())
             if self._expected:
                 status.sessions_lost += 1
                 _log.warning(
@@ -110,7 +116,30 @@ class MqttSession:
                 )
         self._expected = settings.session_expiry > 0
         # Subscribing again in 3.1.1 would bring retained messages again; in 5 Retain Handling says not to.
-        return not (event.session_present and self.subscribed and settings.version != MQTT_5)
+        if event.session_present and self.subscribed and settings.version != MQTT_5:
+            return False
+        self._hold({*self._held(), *(one.filter for one in self.subscriptions)})
+        return True
+
+    def unwanted(self) -> tuple[str, ...]:
+        """Filters that the session may hold and we don't want any more."""
+        wanted = {one.filter for one in self.subscriptions}
+        return tuple(sorted(self._held() - wanted))
+
+    def settled(self) -> None:
+        """The session holds what we want and nothing else."""
+        self._hold(one.filter for one in self.subscriptions)
+
+    def _held(self) -> frozenset[str]:
+        return self._memory.held if self._memory else frozenset()
+
+    def _hold(self, filters: Iterable[str]) -> None:
+        try:
+            if self._memory:
+                self._memory.hold(filters)
+        except OSError as error:
+            # A full disk is no reason not to receive; at worst a filter that leaves the configuration stays subscribed.
+            _log.warning("subscriptions can't be remembered: %s", error)
 
     def answered(self, event: Subscribed) -> None:
         """Note what SUBACK says."""

@@ -11,6 +11,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from edgeagent.ingest.filter_memory import FilterMemory
 from edgeagent.ingest.intake import Intake
 from edgeagent.ingest.mqtt import MqttSettings, MqttSource
 from edgeagent.ingest.mqtt_packets import Subscription
@@ -32,9 +33,11 @@ def settings(url: str, *filters: str, qos: int = 1, **changes: object) -> MqttSe
 
 
 @asynccontextmanager
-async def running(wanted: MqttSettings, intake: Intake, newest_tag: int = 0) -> AsyncIterator[MqttSource]:
+async def running(
+    wanted: MqttSettings, intake: Intake, newest_tag: int = 0, memory: FilterMemory | None = None
+) -> AsyncIterator[MqttSource]:
     """A source that has subscribed."""
-    source = MqttSource(wanted, intake, newest_tag=newest_tag, jitter=lambda: 0.0)
+    source = MqttSource(wanted, intake, newest_tag=newest_tag, jitter=lambda: 0.0, memory=memory)
     task = asyncio.create_task(source.run())
     try:
         await until(lambda: source._session.subscribed or task.done())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import paho.mqtt.client as paho
 import pytest
 
 from edgeagent.errors import ConfigError
+from edgeagent.host.disk import DiskFiles
 from edgeagent.ingest.delivery import newest_mqtt
+from edgeagent.ingest.filter_memory import FilterMemory
 from edgeagent.ingest.mqtt import MqttSource
 from edgeagent.ingest.mqtt_link import CHUNK
 from tests.brokers import password_file, tls_lines
@@ -67,6 +70,40 @@ def test_overlapping_filters_bring_a_message_once(mosquitto_broker, version):
             assert values(intake)[:-1] == readings(60)
 
     asyncio.run(check())
+
+
+@VERSIONS
+def test_filters_that_left_the_configuration_are_taken_back(mosquitto_broker, version, tmp_path):
+    broker = mosquitto_broker()
+    path = tmp_path / "filters.json"
+
+    async def check():
+        intake = MemoryIntake()
+        old = settings(broker.url, "s/1/state", "t/+", version=version)
+        async with running(old, intake, memory=FilterMemory(DiskFiles(), path)):
+            await until(lambda: json.loads(path.read_text()) == ["s/1/state", "t/+"])
+        async with running(
+            settings(broker.url, "s/#", version=version), intake, memory=FilterMemory(DiskFiles(), path)
+        ) as source:
+            await until(lambda: json.loads(path.read_text()) == ["s/#"])
+            await asyncio.to_thread(publish, broker.port, [("t/1", b""), *readings(60), ("s/last", b"")])
+            await until(lambda: intake.all and intake.all[-1].topic == b"s/last")
+            assert values(intake)[:-1] == readings(60)
+            assert source.status.sessions_lost == 0
+
+    asyncio.run(check())
+
+
+def test_a_full_disk_is_no_reason_not_to_receive(mosquitto_broker, tmp_path, caplog):
+    broker = mosquitto_broker()
+    memory = FilterMemory(DiskFiles(), tmp_path / "gone" / "filters.json")
+
+    async def check():
+        async with running(settings(broker.url), MemoryIntake(), memory=memory) as source:
+            assert source.status.state == "connected"
+
+    asyncio.run(check())
+    assert "can't be remembered" in caplog.text
 
 
 def test_content_types_become_formats(mosquitto_broker):

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from edgeagent.errors import LocalProtocolError, RemoteProtocolError
 from edgeagent.ingest import mqtt_core, mqtt_packets
 from edgeagent.ingest.mqtt_core import MqttReceiver, Phase
-from edgeagent.ingest.mqtt_events import DUP, RETAIN, Connected, Pong, Refused, Subscribed, Unusable
+from edgeagent.ingest.mqtt_events import (
+    DUP,
+    RETAIN,
+    Connected,
+    Pong,
+    Refused,
+    Subscribed,
+    Unsubscribed,
+    Unusable,
+)
 from edgeagent.ingest.mqtt_packets import Connect, Subscription
 from edgeagent.ingest.mqtt_properties import CONTENT_FORMATS, text, variable
 from edgeagent.wire.messages import FORMAT_UNKNOWN, MAX_PAYLOAD, MAX_TOPIC
@@ -306,6 +315,19 @@ def test_many_filters_go_in_several_packets():
         [event] = core.receive(b"\x90" + variable(len(body)) + body)
         assert isinstance(event, Subscribed)
         assert len(event.granted) == count
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_unsubscribing(version):
+    core = opened(version)
+    empty = b"\0" if version == 5 else b""
+    assert core.unsubscribe(["a/#"]) == b"\xa2" + bytes([7 + len(empty)]) + b"\0\1" + empty + b"\0\3a/#"
+    assert not core.settled
+    assert core.receive(b"\xb0\x02\0\1" if version == 4 else b"\xb0\x04\0\1\0\0") == [Unsubscribed()]
+    assert core.settled
+    assert core.unsubscribe([]) == b""
+    core.receive(b"\xb0\x02\0\1")
+    assert "answers no UNSUBSCRIBE" in str(core.failure)
 
 
 def test_a_password_without_a_user_is_our_mistake_in_311():
