@@ -2,7 +2,7 @@
 
 A batch leaves the spool only when it is acknowledged. Until then it is sent again: at once after a reconnect, else
 after a wait that doubles, because a collector that is away for days shall cost little. An acknowledgement proves that
-somebody is there, so it shortens every wait.
+somebody is there, so it shortens the waits.
 
 A batch that nobody wants (sealed for a key that is lost, say) mustn't keep the others back: after some repetitions it
 is put aside, where it is still repeated but takes no place in the window.
@@ -73,6 +73,7 @@ class Delivery:
         self._under_way: dict[int, _Sent] = {}
         self._cursor = 0
         self._connected = False
+        self._heard_at = float("-inf")
 
     @property
     def under_way(self) -> int:
@@ -155,7 +156,11 @@ class Delivery:
             for number in numbers:
                 del self._under_way[number]
             self.counts.acknowledged += len(numbers)
+            # After a long silence whatever was put aside meanwhile may be wanted again; else it waits its time.
+            back = now - self._heard_at >= self._limits.longest_wait
+            self._heard_at = now
             for sent in self._under_way.values():
-                sent.wait = self._limits.first_wait
-                sent.due = min(sent.due, now + sent.wait)
+                if back or not sent.aside:
+                    sent.wait = self._limits.first_wait
+                    sent.due = min(sent.due, now + sent.wait)
         return len(numbers)

@@ -113,6 +113,35 @@ def test_what_nobody_wants_keeps_nothing_back():
         now += 10
     assert set(spool.batches) == {1, 2, 3}
     assert (delivery.under_way, delivery.aside) == (3, 3)
+    # Others being acknowledged doesn't make it cost more.
+    sent = delivery.counts.sent
+    for number in range(12, 32):
+        spool.batches[number] = bytes(10)
+        delivery.due(now)
+        delivery.acknowledged(lambda number: number > 3, now)
+        now += 10
+    assert delivery.counts.sent - sent == 20 + 3 * 6
+
+
+def test_what_was_put_aside_in_a_silence_goes_soon_after_it():
+    spool = MemorySpool((number, bytes(10)) for number in range(1, 12))
+    delivery = Delivery(
+        spool, Limits(batches=3, bytes=100, first_wait=10, longest_wait=40, patience=2, aside=4)
+    )
+    delivery.connected(0)
+    for now in range(0, 1000, 10):
+        delivery.due(now)
+    assert delivery.under_way == 7
+    first = min(spool.batches)
+    delivery.acknowledged(lambda number: number == first, 1000)
+    assert delivery.next_due() <= 1010
+    delivery.due(1010)
+    assert delivery.counts.acknowledged == 1
+    delivery.acknowledged(lambda _: True, 1011)
+    while spool.batches:
+        delivery.due(1012)
+        delivery.acknowledged(lambda _: True, 1012)
+    assert delivery.under_way == 0
 
 
 LOSSY = Limits(batches=3, bytes=100, first_wait=10, longest_wait=40, patience=2, aside=2)
