@@ -11,13 +11,13 @@ from typing import Any
 
 from accounting import Meter, children_named, memory
 from generator import VALUES
-from load import Load, Sent
+from load import COAP, MQTT, Load, Sent
 
-from edgeagent.sim.broker import Broker
+from edgeagent.sim.broker import Broker, free_port
 from edgeagent.sim.chain import BOARD, Chain, default_images
 from edgeagent.sim.stored import Stored, counts, stored
 
-DEVICES = 1000
+DEVICES, COAP_DEVICES = 1000, 300
 LATENESS_MS = 2000
 MARGIN_S = 1
 """A load is as much shorter than the window that it falls into."""
@@ -26,6 +26,7 @@ REACHED = 0.98
 KEPT_UP_S = 2.0
 """A chain that needs longer for the rest once the generator has ended didn't sustain the rate."""
 POLL_S = 0.1
+PATIENCE_S = 60
 
 
 @contextmanager
@@ -78,45 +79,63 @@ def faults(found: Stored, sent: Sent) -> list[str]:
     return lines
 
 
-def measure(qos: int, rate: float, window: int) -> dict[str, Any]:
-    """CPU microseconds per reading of each process, memory, bytes, and whether every reading arrived in time.
-
-    The load fills one window of that many seconds; its summaries, sealing and delivery are in the figures.
-    """
+def mqtt(qos: int, rate: float, window: int) -> dict[str, Any]:
+    """MQTT at a fixed rate; see ``measure``. sustained: it was reached, nothing was lost, and the rest took no time."""
     with ExitStack() as stack:
         broker = stack.enter_context(Broker())
         running = stack.enter_context(chain(broker, qos, window=window))
-        pids = processes(running) | {"mosquitto": broker.pid}
-        idle = {who: memory(pid) for who, pid in pids.items()}
-        with Load(broker.port, qos=qos, rate=rate, seconds=window - MARGIN_S, devices=DEVICES) as load:
-            meter = Meter.begin(pids)
-            sent = load.run(within=window * 1000)
-            ended = time.monotonic()
-            patience = ended + 60
-            while time.monotonic() < patience and not acknowledged(running):
-                time.sleep(POLL_S)
-            lag = time.monotonic() - ended
-            loaded = {who: memory(pid) for who, pid in pids.items()}
-            wait(running, sent, window)
-            used = meter.seconds()
-        found = stored(running.database, BOARD)
-        wrong = faults(found, sent)
-        return {
-            "wrong": wrong,
-            "complete": not wrong,
-            "sustained": not wrong and lag < KEPT_UP_S and sent.rate >= rate * REACHED,
-            "sent": sent.sent,
-            "rate": round(sent.rate),
-            "lag_s": round(lag, 2),
-            "behind_ms": sent.behind_ms,
-            "cpu_us": {
-                who: one / sent.sent * 1e6 for who, one in (used | {"generator": sent.cpu_seconds}).items()
-            },
-            "memory_kib": {who: {"idle": idle[who], "loaded": loaded[who]} for who in pids},
-            "bytes_in": sent.bytes,
-            "bytes_out": found.batch_bytes,
-            "summaries": len(found.summaries),
-        }
+        load = stack.enter_context(
+            Load(MQTT, port=broker.port, qos=qos, rate=rate, seconds=window - MARGIN_S, devices=DEVICES)
+        )
+        found = measure(running, load, {"mosquitto": broker.pid}, window)
+    on_time = found["lag_s"] < KEPT_UP_S and found["rate"] >= rate * REACHED
+    return found | {"sustained": found["complete"] and on_time}
+
+
+def coap(window: int) -> dict[str, Any]:
+    """CoAP in a closed loop: every device sends its next reading when the last one is answered; see ``measure``."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker())
+        port = free_port()
+        settings = {"host": "127.0.0.1", "port": port}
+        running = stack.enter_context(chain(broker, 1, window=window, coap=settings))
+        load = stack.enter_context(Load(COAP, port=port, seconds=window - MARGIN_S, devices=COAP_DEVICES))
+        return measure(running, load, {}, window)
+
+
+def measure(running: Chain, load: Load, others: dict[str, int], window: int) -> dict[str, Any]:
+    """CPU microseconds per reading of each process, memory, bytes, and whether every reading arrived.
+
+    The load fills one window of that many seconds; its summaries, sealing and delivery are in the figures.
+    """
+    pids = processes(running) | others
+    idle = {who: memory(pid) for who, pid in pids.items()}
+    meter = Meter.begin(pids)
+    sent = load.run(within=window * 1000)
+    ended = time.monotonic()
+    while time.monotonic() < ended + PATIENCE_S and not acknowledged(running):
+        time.sleep(POLL_S)
+    lag = time.monotonic() - ended
+    loaded = {who: memory(pid) for who, pid in pids.items()}
+    wait(running, sent, window)
+    used = meter.seconds() | {"generator": sent.cpu_seconds}
+    found = stored(running.database, BOARD)
+    wrong = faults(found, sent)
+    return {
+        "wrong": wrong,
+        "complete": not wrong,
+        "sent": sent.sent,
+        "rate": round(sent.rate),
+        "lag_s": round(lag, 2),
+        "behind_ms": sent.behind_ms,
+        "busy": sent.busy,
+        "resent": sent.resent,
+        "cpu_us": {who: one / sent.sent * 1e6 for who, one in used.items()},
+        "memory_kib": {who: {"idle": idle[who], "loaded": loaded[who]} for who in pids},
+        "bytes_in": sent.bytes,
+        "bytes_out": found.batch_bytes,
+        "summaries": len(found.summaries),
+    }
 
 
 def wait(running: Chain, sent: Sent, window: int) -> None:

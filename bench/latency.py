@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge import DEVICES, LATENESS_MS, MARGIN_S, chain, faults, processes, wait
-from load import Load
+from load import MQTT, Load
 from wiretap import Wiretap
 
 from edgeagent.sim.broker import Broker
@@ -42,7 +42,9 @@ def measure(rate: float, window: int) -> dict[str, Any]:
             chain(broker, 1, window=window, mqtt=mqtt, seal={"batch_interval": "1s"})
         )
         processes(running)
-        with Load(broker.port, qos=1, rate=rate, seconds=window - MARGIN_S, devices=DEVICES) as load:
+        with Load(
+            MQTT, port=broker.port, qos=1, rate=rate, seconds=window - MARGIN_S, devices=DEVICES
+        ) as load:
             sent = load.run(within=window * 1000)
         wait(running, sent, window)
         wrong = faults(stored(running.database, BOARD), sent)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-GENERATOR = Path(__file__).with_name("generator.py")
+MQTT, COAP = "generator.py", "coap_generator.py"
 EXTRA_S = 120
 """Longest that a generator may take beyond its time."""
 
@@ -29,6 +29,8 @@ class Sent:
     first_ms: int
     last_ms: int
     cpu_seconds: float
+    busy: int = 0
+    resent: int = 0
 
     @property
     def rate(self) -> float:
@@ -39,13 +41,18 @@ class Sent:
 class Load:
     """A connected generator that waits for ``run``."""
 
-    def __init__(self, port: int, *, qos: int, rate: float, seconds: float, devices: int = 1000) -> None:
-        options = {"port": port, "qos": qos, "rate": rate, "seconds": seconds}
-        options |= {"devices": devices, "connections": devices}
+    def __init__(self, program: str, *, seconds: float, **options: float) -> None:
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self._seconds = seconds
         self._process = subprocess.Popen(
-            [sys.executable, str(GENERATOR), *words, "--wait"],
+            [
+                sys.executable,
+                str(Path(__file__).with_name(program)),
+                "--seconds",
+                str(seconds),
+                *words,
+                "--wait",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -19,7 +19,7 @@ from typing import Any, Self
 import paho.mqtt.client as mqtt
 from accounting import Meter, memory
 from edge import MARGIN_S
-from load import Load, Sent
+from load import MQTT, Load, Sent
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edgeagent.sim.broker import Broker, free_port
@@ -201,7 +201,9 @@ def measure(qos: int, rate: float, window: int, lateness: int) -> dict[str, Any]
     with Broker() as broker, NodeRed(broker.port, qos, window * 1000, lateness) as red:
         idle = memory(red.pid)["rss"]
         results = Results(broker.port)
-        with Load(broker.port, qos=qos, rate=rate, seconds=window - MARGIN_S) as load:
+        with Load(
+            MQTT, port=broker.port, qos=qos, rate=rate, seconds=window - MARGIN_S, devices=1000
+        ) as load:
             meter = Meter.begin({"node-red": red.pid, "mosquitto": broker.pid})
             sent = load.run(within=window * 1000)
             complete = results.wait(sent)

@@ -56,7 +56,7 @@ def throughput(window: int) -> Found:
             f"\nreadings from {edge.DEVICES} MQTT devices, JSON of 165 B with topic, QoS {qos}, journal on, sealed"
         )
         for rate in RATES:
-            found = edge.measure(qos, rate, window)
+            found = edge.mqtt(qos, rate, window)
             results[f"qos{qos} {rate}/s"] = found
             verdict = "sustained" if found["sustained"] else f"not sustained (lag {found['lag_s']} s)"
             say(f"  {rate:>6}/s: {verdict}; reached {found['rate']}/s, lag {found['lag_s']} s")
@@ -68,9 +68,20 @@ def throughput(window: int) -> Found:
     return results
 
 
+def over_coap(window: int) -> Found:
+    """See coap_generator.py for what devices do."""
+    say(f"\nreadings from {edge.COAP_DEVICES} CoAP devices, confirmable POSTs, one under way each")
+    found = edge.coap(window)
+    say(
+        f"  {found['rate']}/s; {found['busy']} answers 5.03, {found['resent']} sent again, lag {found['lag_s']} s"
+    )
+    if proven(found):
+        say(f"    CPU us per reading: {cpu_line(found)}")
+    return found
+
+
 def memory_lines(found: Found) -> None:
-    for who in ("agent", "guest", "collector", "mosquitto"):
-        kib = found["memory_kib"][who]
+    for who, kib in found["memory_kib"].items():
         say(
             f"    {who}: RSS {kib['idle']['rss'] / 1024:.1f} -> {kib['loaded']['rss'] / 1024:.1f} MiB, "
             f"PSS {kib['idle']['pss'] / 1024:.1f} -> {kib['loaded']['pss'] / 1024:.1f} MiB"
@@ -86,7 +97,7 @@ def beside_node_red(window: int) -> Found:
     results: Found = {}
     for qos in (0, 1):
         red = nodered.measure(qos, COMPARED_AT, window, edge.LATENESS_MS)
-        ours = edge.measure(qos, COMPARED_AT, window)
+        ours = edge.mqtt(qos, COMPARED_AT, window)
         results |= {f"node-red qos{qos}": red, f"edgeagent qos{qos}": ours}
         if not red["complete"]:
             say(f"  QoS {qos}: no figure: Node-RED lost {red['lost']} of {red['sent']}")
@@ -148,6 +159,7 @@ def reductions(window: int) -> Found:
 BENCHES: dict[str, Callable[[int], Found]] = {
     "start": starts,
     "throughput": throughput,
+    "coap": over_coap,
     "latency": latencies,
     "reduction": reductions,
     "node-red": beside_node_red,
