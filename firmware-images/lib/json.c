@@ -160,6 +160,9 @@ size_t edge_json_unescape(const uint8_t *text, size_t size, uint8_t *out, size_t
 }
 
 static const uint8_t *blanks(const uint8_t *p, const uint8_t *end) {
+    if (p < end && *p > ' ') {
+        return p;
+    }
     while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
         p++;
     }
@@ -221,6 +224,8 @@ static enum edge_json_token value(struct edge_json *j, const uint8_t *p) {
     if (after == NULL) {
         return fail(j, p, EDGE_MALFORMED_JSON);
     }
+    j->text = p;
+    j->size = (size_t)(after - p);
     j->at = after;
     return EDGE_JSON_NUMBER;
 }

@@ -35,7 +35,7 @@ struct edge_json {
     uint8_t reason; /* after ERROR: an enum edge_reason; `at` is where */
     bool escaped;   /* KEY, STRING: has escapes, see edge_json_unescape */
     bool fits;      /* NUMBER: not out of range */
-    const uint8_t *text; /* KEY, STRING: between the quotes */
+    const uint8_t *text; /* KEY, STRING: between the quotes; NUMBER: its digits */
     size_t size;
     struct edge_dec number;
 };

@@ -85,9 +85,41 @@ objects = st.builds(
     st.lists(st.tuples(keys, values), max_size=4),
     st.one_of(st.just([]), stamps.map(lambda s: [f'"t":{s}']), stamps.map(lambda s: [f'"u":{s}'])),
 )
+# What a device says again and again: only the numbers change, and sometimes more than that.
+shapes = st.sampled_from(
+    [
+        '{{"a":{0},"b":{1},"c":"5","bc":true}}',
+        '{{"a":{0},"b":{{"c":[{1},{0}]}},"é":"ON"}}',
+        ' {{"t":{2},"a":{0}, "b": {1} }}',
+        '{{"a":{0},"t":{2},"b":{1}}}\n',
+        '{{"u":"{3}","a":{0}}}',
+        '{{"a":{0},"t":"{3}"}}',
+        '{{"a":{0},"a":{1}}}',
+    ]
+)
+usual = st.builds(
+    lambda shape, a, b, ms, text: shape.format(a, b, ms, text),
+    shapes,
+    st.one_of(plain, plain, plain, wild, st.sampled_from(["-", "01", "null", "1.", "-0", "5,"])),
+    plain,
+    st.integers(0, 100_000).map(lambda ms: START + ms),
+    st.sampled_from(
+        [
+            "2023-11-14T22:13:21",
+            "2023-11-14T22:13:25.5Z",
+            "2023-11-14T23:13:39+01:00",
+            "1700000020",
+            "x",
+            "2023\\u002d11-14T22:13:21",
+            "",
+        ]
+    ),
+)
 payloads = st.one_of(
     objects,
-    objects,
+    usual,
+    usual,
+    usual,
     st.one_of(numbers, values),
     st.sampled_from(["ON", "true", "  21.5\n", "", " ", "{", '{"a":1,}', "[1 2]", '"\\ud800"', "nan", "01"]),
     st.text(max_size=8),

@@ -50,13 +50,36 @@ struct value {
     struct edge_dec number;
     uint64_t time; /* event time, ms */
     const uint8_t *field, *unit;
+    const uint8_t *written; /* where the number stands in a JSON text; NULL when it isn't one (true, "5") */
+    uint32_t written_size;
+    uint32_t series; /* engine_apply: the series it belongs to, or NONE */
     uint8_t field_size, unit_size;
     uint8_t reason; /* not EDGE_OK: counted as this instead */
     bool dead;      /* replaced by a later one of the same key */
 };
 
-/* Count a payload's values; topic is their source. */
-void engine_apply(const uint8_t *topic, size_t topic_size, const struct value *values, uint32_t count);
+/* Where a payload comes from. */
+struct origin {
+    const uint8_t *topic;
+    size_t size;
+    uint64_t hash;
+    uint32_t source; /* NONE: it has no series yet */
+};
+
+/* Count a payload's values; sets their series. Returns whether each was counted or not asked for. */
+bool engine_apply(struct origin *origin, struct value *values, uint32_t count);
+/* Count a value of a series that is known. */
+void engine_count(uint32_t series, const struct edge_dec *number, uint64_t time);
+
+/* ---- habit.c: what a device says again and again ---- */
+
+/* Whether the payload has the shape of the last one of its source; if so it is counted. */
+bool habit_take(const struct origin *origin, const uint8_t *payload, size_t size);
+/* Remember the shape of a payload that was counted whole. time_*: where its event time stands, or NULL. */
+void habit_learn(const struct origin *origin, const uint8_t *payload, size_t size, const uint8_t *time,
+                 size_t time_size);
+size_t habit_need(const struct config *config); /* bytes of arena */
+bool habit_init(const struct config *config, struct edge_arena *arena);
 
 /* ---- emit.c: frames out ---- */
 

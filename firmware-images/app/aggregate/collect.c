@@ -49,6 +49,7 @@ void collect_begin(void) {
     values.count = 0;
     values.live = 0;
     values.duplicates = 0;
+    values.time = NULL;
     c.generation++;
     c.key_count = 0;
     c.text_used = 0;
@@ -174,11 +175,11 @@ static const uint8_t *keep(const uint8_t *text, size_t size) {
     return kept;
 }
 
-static bool in_range(const struct edge_dec *number, bool fits) {
-    return fits && number->exponent >= -60 && number->exponent <= 40; /* so that squares and sums have room */
+bool collect_in_range(const struct edge_dec *number) {
+    return number->exponent >= -60 && number->exponent <= 40; /* so that squares and sums have room */
 }
 
-enum edge_reason collect_number(const struct edge_dec *number, bool fits) {
+enum edge_reason collect_number(const struct edge_dec *number, bool fits, const uint8_t *written, size_t size) {
     struct value *v = add();
     if (v == NULL) {
         return EDGE_TOO_MANY_VALUES;
@@ -189,7 +190,9 @@ enum edge_reason collect_number(const struct edge_dec *number, bool fits) {
     v->field = c.lasting ? c.field : keep(c.path, v->field_size);
     v->unit_size = 0;
     v->unit = NULL;
-    v->reason = too_long ? EDGE_TOO_LONG : in_range(number, fits) ? EDGE_OK : EDGE_NUMBER_RANGE;
+    v->reason = too_long ? EDGE_TOO_LONG : fits && collect_in_range(number) ? EDGE_OK : EDGE_NUMBER_RANGE;
+    v->written = written;
+    v->written_size = (uint32_t)size;
     v->dead = false;
     finish_key(c.key);
     return EDGE_OK;
@@ -202,7 +205,7 @@ enum edge_reason collect_text(const uint8_t *text, size_t size) {
         edge_dec_scan(text, text + size, &number, &fits) != text + size) {
         return EDGE_OK;
     }
-    return collect_number(&number, fits);
+    return collect_number(&number, fits, NULL, 0);
 }
 
 enum edge_reason collect_named(const uint8_t *field, size_t field_size, const uint8_t *unit, size_t unit_size,
@@ -213,11 +216,13 @@ enum edge_reason collect_named(const uint8_t *field, size_t field_size, const ui
     }
     v->number = *number;
     v->time = time;
+    v->written = NULL;
+    v->written_size = 0;
     v->field = keep(field, field_size);
     v->field_size = (uint8_t)field_size;
     v->unit = keep(unit, unit_size);
     v->unit_size = (uint8_t)unit_size;
-    v->reason = reason != EDGE_OK || in_range(number, true) ? (uint8_t)reason : EDGE_NUMBER_RANGE;
+    v->reason = reason != EDGE_OK || collect_in_range(number) ? (uint8_t)reason : EDGE_NUMBER_RANGE;
     v->dead = false;
     return EDGE_OK;
 }

@@ -18,6 +18,8 @@ struct values {
     uint32_t count;
     uint32_t live; /* of them, those that no later key replaced */
     uint32_t duplicates; /* keys that were said again */
+    const uint8_t *time; /* where a JSON text states the event time (a string: between its quotes), or NULL */
+    size_t time_size;
 };
 extern struct values values;
 
@@ -31,10 +33,13 @@ void collect_element(void);
 /* The value is an object or an array; what follows is inside, until collect_close. Depth is the reader's business. */
 void collect_open(void);
 void collect_close(void);
-/* The value is a number; fits says that it is in range. */
-enum edge_reason collect_number(const struct edge_dec *number, bool fits);
+/* The value is a number; fits says that it is in range; written is where it stands in a JSON text, or NULL. */
+enum edge_reason collect_number(const struct edge_dec *number, bool fits, const uint8_t *written, size_t size);
 /* The value is text: a number if all of it is one. */
 enum edge_reason collect_text(const uint8_t *text, size_t size);
+
+/* Whether a number is one that windows take. */
+bool collect_in_range(const struct edge_dec *number);
 
 /* A value with its own name, unit and time (SenML). */
 enum edge_reason collect_named(const uint8_t *field, size_t field_size, const uint8_t *unit, size_t unit_size,

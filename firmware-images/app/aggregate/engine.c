@@ -182,28 +182,22 @@ void engine_drain(void) {
     emit_report(agg.now);
 }
 
-static void count_reason(enum edge_reason reason) {
-    agg.report.reasons[reason]++;
-}
-
-static void accumulate(struct window *w, const struct value *v) {
-    const struct edge_dec *number = &v->number;
+static void accumulate(struct window *w, const struct edge_dec *number, uint64_t time) {
     if (w->count == 0) {
         w->min = *number;
         w->max = *number;
         w->first = *number;
         w->last = *number;
-        w->last_time = v->time;
+        w->last_time = time;
     } else {
         if (edge_dec_compare(number, &w->min) < 0) {
             w->min = *number;
-        }
-        if (edge_dec_compare(number, &w->max) > 0) {
+        } else if (edge_dec_compare(number, &w->max) > 0) {
             w->max = *number;
         }
-        if (v->time >= w->last_time) {
+        if (time >= w->last_time) {
             w->last = *number;
-            w->last_time = v->time;
+            w->last_time = time;
         }
     }
     w->count++;
@@ -229,79 +223,103 @@ static uint64_t window_start(uint64_t time) {
     return agg.recent_start;
 }
 
-struct origin {
-    const uint8_t *topic;
-    size_t size;
-    uint64_t hash;
-    uint32_t source;
-};
-
-static enum edge_reason apply(struct origin *o, const struct value *v) {
+/* Count one value into a window of its series, which may be new. */
+static void count_in(uint32_t index, uint32_t window, const struct edge_dec *number, uint64_t time) {
     struct tables *t = &agg.tables;
+    struct series *s = &t->series[index];
+    if (!s->clocked || time > clock_of(s)) {
+        s->clocked = true;
+        s->newest = time;
+        s->heard = agg.silence + since_tick(agg.now);
+    }
+    accumulate(&t->windows[window], number, time);
+    agg.report.values++;
+    close_due(s);
+}
+
+static bool is_ahead(uint64_t time) {
+    return agg.config.ahead != 0 && time > agg.now + agg.config.ahead;
+}
+
+static enum edge_reason count_known(uint32_t index, const struct edge_dec *number, uint64_t time) {
     const struct config *c = &agg.config;
+    const struct series *s = &agg.tables.series[index];
+    if (is_ahead(time)) {
+        return EDGE_AHEAD;
+    }
+    uint64_t start = window_start(time);
+    if (s->clocked && start + c->window + c->lateness <= clock_of(s)) {
+        return EDGE_LATE;
+    }
+    uint32_t window = find_window(s, start);
+    if (window == NONE) {
+        window = table_add_window(&agg.tables, index, start);
+        if (window == NONE) {
+            return EDGE_WINDOW_LIMIT;
+        }
+    }
+    count_in(index, window, number, time);
+    return EDGE_OK;
+}
+
+static enum edge_reason count_new(struct origin *o, struct value *v, const struct series_name *name) {
+    struct tables *t = &agg.tables;
+    if (is_ahead(v->time)) {
+        return EDGE_AHEAD;
+    }
+    if (t->free_window == NONE) {
+        return EDGE_WINDOW_LIMIT;
+    }
+    if (o->source == NONE && edge_utf8_check(o->topic, o->topic + o->size) != o->topic + o->size) {
+        return EDGE_NOT_UTF8; /* a summary's source is text */
+    }
+    v->series = table_add_series(t, &o->source, o->hash, o->topic, o->size, name);
+    if (v->series == NONE) {
+        return EDGE_SERIES_LIMIT;
+    }
+    t->series[v->series].taken = true;
+    count_in(v->series, table_add_window(t, v->series, window_start(v->time)), &v->number, v->time);
+    return EDGE_OK;
+}
+
+static enum edge_reason apply(struct origin *o, struct value *v) {
+    struct tables *t = &agg.tables;
+    v->series = NONE;
     if (v->reason == EDGE_TOO_LONG) {
         return EDGE_TOO_LONG; /* its field can't be looked up */
     }
     struct series_name name = {v->field, v->unit, v->field_size, v->unit_size};
-    uint32_t index = NONE;
     if (o->source != NONE) {
-        index = table_find_series(t, table_series_hash(o->source, &name), o->source, &name);
+        v->series = table_find_series(t, table_series_hash(o->source, &name), o->source, &name);
     }
-    if (index == NONE ? !config_takes(c, v->field, v->field_size) : !t->series[index].taken) {
+    bool taken = v->series == NONE ? config_takes(&agg.config, v->field, v->field_size) : t->series[v->series].taken;
+    if (!taken) {
+        v->series = NONE;
         return EDGE_OK; /* not asked for */
     }
     if (v->reason != EDGE_OK) {
         return (enum edge_reason)v->reason;
     }
-    if (c->ahead != 0 && v->time > agg.now + c->ahead) {
-        return EDGE_AHEAD;
-    }
-    uint64_t start = window_start(v->time);
-    uint32_t window = NONE;
-    if (index != NONE) {
-        const struct series *s = &t->series[index];
-        if (s->clocked && start + c->window + c->lateness <= clock_of(s)) {
-            return EDGE_LATE;
-        }
-        window = find_window(s, start);
-    }
-    if (window == NONE) {
-        if (t->free_window == NONE) {
-            return EDGE_WINDOW_LIMIT;
-        }
-        if (o->source == NONE && edge_utf8_check(o->topic, o->topic + o->size) != o->topic + o->size) {
-            return EDGE_NOT_UTF8; /* a summary's source is text */
-        }
-        if (index == NONE) {
-            index = table_add_series(t, &o->source, o->hash, o->topic, o->size, &name);
-            if (index == NONE) {
-                return EDGE_SERIES_LIMIT;
-            }
-            t->series[index].taken = true;
-        }
-        window = table_add_window(t, index, start);
-    }
-    struct series *s = &t->series[index];
-    if (!s->clocked || v->time > clock_of(s)) {
-        s->clocked = true;
-        s->newest = v->time;
-        s->heard = agg.silence + since_tick(agg.now);
-    }
-    accumulate(&t->windows[window], v);
-    agg.report.values++;
-    close_due(s);
-    return EDGE_OK;
+    return v->series == NONE ? count_new(o, v, &name) : count_known(v->series, &v->number, v->time);
 }
 
-void engine_apply(const uint8_t *topic, size_t topic_size, const struct value *values, uint32_t count) {
-    struct origin o = {topic, topic_size, edge_hash(topic, topic_size), NONE};
-    o.source = table_find_source(&agg.tables, o.hash, topic, topic_size);
+bool engine_apply(struct origin *o, struct value *values, uint32_t count) {
+    bool all = true;
     for (uint32_t i = 0; i < count; i++) {
         if (!values[i].dead) {
-            enum edge_reason reason = apply(&o, &values[i]);
+            enum edge_reason reason = apply(o, &values[i]);
             if (reason != EDGE_OK) {
-                count_reason(reason);
+                agg.report.reasons[reason]++;
+                all = false;
             }
         }
+    }
+    return all;
+}
+
+void engine_count(uint32_t series, const struct edge_dec *number, uint64_t time) {
+    enum edge_reason reason = count_known(series, number, time);
+    if (reason != EDGE_OK) {
+        agg.report.reasons[reason]++;
     }
 }

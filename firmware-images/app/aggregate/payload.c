@@ -1,6 +1,7 @@
 /* Which reader a payload gets. */
 #include "collect.h"
 
+#include "../../lib/hash.h"
 #include "../../lib/json.h"
 #include "../../lib/utf8.h"
 #include "../../lib/senml.h"
@@ -110,10 +111,18 @@ static enum edge_reason read(uint16_t format, const uint8_t *payload, size_t siz
 }
 
 void payload_take(uint16_t format, const uint8_t *topic, size_t topic_size, const uint8_t *payload, size_t size) {
+    struct origin origin = {topic, topic_size, edge_hash(topic, topic_size), NONE};
+    origin.source = table_find_source(&agg.tables, origin.hash, topic, topic_size);
+    /* These formats read a text that begins with a brace alike. */
+    bool object = size != 0 && *payload == '{' &&
+                  (format == EDGE_FORMAT_SNIFF || format == EDGE_FORMAT_TEXT || format == EDGE_FORMAT_JSON);
+    agg.report.payloads++;
+    if (object && habit_take(&origin, payload, size)) {
+        return;
+    }
     size_t offset = 0;
     collect_begin();
     enum edge_reason reason = read(format, payload, size, &offset);
-    agg.report.payloads++;
     agg.report.reasons[EDGE_DUPLICATE_KEY] += reason == EDGE_OK ? values.duplicates : 0;
     if (reason == EDGE_OK && values.live == 0) {
         reason = EDGE_NO_NUMBER;
@@ -124,5 +133,7 @@ void payload_take(uint16_t format, const uint8_t *topic, size_t topic_size, cons
         emit_reject(reason, offset);
         return;
     }
-    engine_apply(topic, topic_size, values.items, values.count);
+    if (engine_apply(&origin, values.items, values.count) && object && values.duplicates == 0) {
+        habit_learn(&origin, payload, size, values.time, values.time_size);
+    }
 }

@@ -127,14 +127,14 @@ static enum edge_reason read_value(struct edge_reader *r, unsigned depth) {
         if (!edge_cbor_number(r, &head, &number, &fits)) {
             return EDGE_MALFORMED_CBOR;
         }
-        return collect_number(&number, fits);
+        return collect_number(&number, fits, NULL, 0);
     case EDGE_SIMPLE:
         if (head.value != SIMPLE_TRUE && head.value != SIMPLE_FALSE) {
             return EDGE_OK;
         }
         number.mantissa = head.value == SIMPLE_TRUE;
         number.exponent = 0;
-        return collect_number(&number, true);
+        return collect_number(&number, true, NULL, 0);
     case EDGE_BYTES:
     case EDGE_TEXT:
         reason = join(r, &head, &text);

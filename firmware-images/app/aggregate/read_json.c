@@ -62,6 +62,8 @@ static void take_time(struct reading *r, enum edge_json_token token, size_t offs
         r->time_valid = valid;
         r->time = time;
         r->time_offset = offset;
+        values.time = r->json.text;
+        values.time_size = r->json.size;
     }
     r->time_key = NO_TIME;
     if (token == EDGE_JSON_OBJECT || token == EDGE_JSON_ARRAY) {
@@ -80,10 +82,10 @@ static enum edge_reason take_value(struct reading *r, enum edge_json_token token
         collect_open();
         return EDGE_OK;
     case EDGE_JSON_NUMBER:
-        return collect_number(&r->json.number, r->json.fits);
+        return collect_number(&r->json.number, r->json.fits, r->json.text, r->json.size);
     case EDGE_JSON_TRUE:
     case EDGE_JSON_FALSE:
-        return collect_number(&truth, true);
+        return collect_number(&truth, true, NULL, 0);
     case EDGE_JSON_STRING:
         text = text_of(r, &size, &lasting);
         return collect_text(text, size);

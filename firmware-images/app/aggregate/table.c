@@ -29,8 +29,7 @@ static uint32_t chunks(const struct config *c) {
     return c->windows * EDGE_SKETCH_OWN_CHUNKS + table_reserve(c->windows, c->buckets);
 }
 
-/* Of the hash tables of sources and series: as many slots as entries, or up to twice that. */
-static unsigned slot_bits(uint32_t entries) {
+unsigned table_slot_bits(uint32_t entries) {
     unsigned bits = 1;
     while (((uint32_t)1 << bits) < entries) {
         bits++;
@@ -39,7 +38,7 @@ static unsigned slot_bits(uint32_t entries) {
 }
 
 static uint32_t heads(uint32_t entries) {
-    return (uint32_t)1 << slot_bits(entries);
+    return (uint32_t)1 << table_slot_bits(entries);
 }
 
 static size_t padded(size_t size) {
@@ -60,7 +59,7 @@ size_t table_state_bound(const struct config *c) {
 
 bool table_init(struct tables *t, const struct config *c, struct edge_arena *arena) {
     uint32_t blocks = table_blocks(c->series);
-    unsigned bits = slot_bits(c->series);
+    unsigned bits = table_slot_bits(c->series);
     uint32_t buckets = (uint32_t)1 << bits;
     if (arena->size < table_need(c)) {
         return false;
@@ -277,6 +276,7 @@ static bool strings_fit(const struct tables *t, uint32_t victim, uint32_t source
 static void source_place(struct tables *t, uint32_t index, uint64_t hash, const uint8_t *topic, size_t size) {
     struct source *s = &t->sources[index];
     s->hash = hash;
+    s->birth = ++t->births;
     s->size = (uint32_t)size;
     s->users = 0;
     s->text = text_add(t, topic, size, NULL, 0);
@@ -328,6 +328,7 @@ uint32_t table_add_series(struct tables *t, uint32_t *source, uint64_t source_ha
     struct series *s = &t->series[index];
     memset(s, 0, sizeof *s);
     s->hash = table_series_hash(*source, name);
+    s->birth = ++t->births;
     s->source = *source;
     s->field_size = name->field_size;
     s->unit_size = name->unit_size;

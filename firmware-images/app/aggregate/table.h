@@ -22,6 +22,7 @@ struct block {
 /* A topic. It exists while series refer to it. */
 struct source {
     uint64_t hash;
+    uint64_t birth; /* tells it from others that had its place before */
     uint32_t chain; /* of its hash bucket, or of the free list */
     uint32_t text;  /* first block */
     uint32_t size;
@@ -30,6 +31,7 @@ struct source {
 
 struct series {
     uint64_t hash;
+    uint64_t birth;
     uint64_t newest;  /* event time, ms, that set the clock ... */
     uint64_t heard;   /* ... and the silence heard until it came, ms */
     struct edge_dec reference; /* `last` of the last summary that was sent, for the deadband */
@@ -67,12 +69,16 @@ struct tables {
     uint32_t free_block, free_blocks, free_source, free_window;
     uint32_t series_used, series_limit;
     uint32_t oldest_idle, newest_idle;
+    uint64_t births;
     struct edge_pool pool;
 };
 
 /* Sizes that follow from the configured limits. */
 uint32_t table_blocks(uint32_t series);
 uint32_t table_reserve(uint32_t windows, uint32_t buckets);
+
+/* Of a hash table of that many entries: as many slots, or up to twice that; at least two. */
+unsigned table_slot_bits(uint32_t entries);
 
 struct config;
 struct edge_arena;
