@@ -19,7 +19,7 @@ from rich.text import Text
 
 from edgeagent.errors import ConfigError
 from edgeagent.host.clock import SystemClock
-from edgeagent.quantities import show_size
+from edgeagent.quantities import show_duration, show_size
 from edgeagent.sim.address import address
 from edgeagent.sim.coap_outbox import CoapOutbox
 from edgeagent.sim.message import Message, Via
@@ -141,6 +141,6 @@ def _report(
         return
     click.echo(
         f"{progress.messages} readings with {progress.values} values ({show_size(progress.bytes)}) in {took:.1f} s, "
-        f"{progress.messages / max(took, 0.001):.0f}/s; {windows} windows; "
-        f"{sum(truth.faults.values())} of them unreadable on purpose; at most {progress.behind} ms behind"
+        f"{progress.messages / max(took, 0.001):.0f}/s; {sum(truth.faults.values())} unreadable on purpose; "
+        f"{windows} windows of {show_duration(truth.length)}; at most {progress.behind} ms behind"
     )
