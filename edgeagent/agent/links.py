@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from edgeagent.config.schema import Config
+from edgeagent.host.files import Files
 from edgeagent.ingest.coap import CoapSettings, CoapSource
+from edgeagent.ingest.filter_memory import FilterMemory
 from edgeagent.ingest.intake import Intake
 from edgeagent.ingest.mqtt import MqttSettings, MqttSource
 from edgeagent.ingest.mqtt_packets import Subscription
@@ -50,19 +52,19 @@ class Source:
         return {**asdict(self.status), "kind": self.kind, "where": self.where, "error": error}
 
 
-def make_sources(config: Config, intake: Intake, newest_tag: int) -> list[Source]:
+def make_sources(config: Config, intake: Intake, newest_tag: int, files: Files) -> list[Source]:
     """Those that the configuration has. newest_tag: see ingest.delivery."""
     sources = []
     if config.mqtt is not None:
-        mqtt = _mqtt(config, intake, newest_tag)
+        mqtt = _mqtt(config, intake, newest_tag, files)
         sources.append(Source("mqtt", config.mqtt.url, mqtt, mqtt.status))
     if config.coap is not None:
-        coap = CoapSource(CoapSettings(config.coap.host, config.coap.port), intake)
+        coap = CoapSource(CoapSettings(config.coap.host, config.coap.port, config.coap.prefixes), intake)
         sources.append(Source("coap", coap.status.address, coap, coap.status))
     return sources
 
 
-def _mqtt(config: Config, intake: Intake, newest_tag: int) -> MqttSource:
+def _mqtt(config: Config, intake: Intake, newest_tag: int, files: Files) -> MqttSource:
     settings = config.mqtt
     assert settings is not None  # noqa: S101 - the caller looked
     filters = dict.fromkeys(topic for unit in config.units for topic in unit.topics)
@@ -81,7 +83,8 @@ def _mqtt(config: Config, intake: Intake, newest_tag: int) -> MqttSource:
         receive_maximum=settings.receive_maximum,
         take_retained=settings.retained == "take",
     )
-    return MqttSource(options, intake, newest_tag=newest_tag, jitter=random.random)
+    memory = FilterMemory(files, config.board.state / "mqtt-filters.json")
+    return MqttSource(options, intake, newest_tag=newest_tag, jitter=random.random, memory=memory)
 
 
 def make_uplink(

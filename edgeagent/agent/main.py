@@ -129,7 +129,7 @@ class Agent:
             batches.on_new = uplink.wake
             loop = asyncio.get_running_loop()
             batches.on_room = functools.partial(_soon, loop, units)
-            self._sources = make_sources(config, router, tag)
+            self._sources = make_sources(config, router, tag, self._files)
             parts = Parts(
                 config, self._started, arrival, units, router, self._sources, spool, batches, uplink
             )

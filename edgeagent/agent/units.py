@@ -10,6 +10,7 @@ from typing import Any
 
 from edgeagent.config.schema import Config, Unit
 from edgeagent.guest.budget import RestartPolicy
+from edgeagent.guest.limits import Limits
 from edgeagent.guest.supervisor import Plan, Supervisor
 from edgeagent.ingest.rate import rate_limit
 from edgeagent.ingest.topics import TopicPolicy
@@ -22,6 +23,9 @@ from edgeagent.vmm.port import MachineSpec, Vmm
 from .images import Choice
 from .journals import UnitJournal
 from .owner import GuestOwner
+
+FRAMES = 10_000
+"""That a guest may say between two acknowledgements, beside a summary for every open window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class UnitRuntime:
             unit.name, choice.arch, choice.accelerator, unit.memory, choice.path, settings.board.vm_user
         )
         policy = RestartPolicy(starts=unit.starts)
-        plan = Plan(spec, choice.image.log_ring, choice.why, policy=policy)
+        limits = Limits(said_frames=FRAMES + 2 * unit.windows)
+        plan = Plan(spec, choice.image.log_ring, choice.why, limits, policy)
         self.supervisor = Supervisor(shared.vmm, plan, self.owner)
         self.pipeline.guest = self.supervisor
 

@@ -80,7 +80,7 @@ class Mqtt:
     )
     receive_maximum: int = setting(r.whole(1, 65535), 2048, "unacknowledged QoS 1 messages (MQTT 5)")
     retained: str = setting(
-        r.choice("take", "drop"), "take", "old values that the broker repeats at a subscription"
+        r.choice("take", "drop"), "drop", "old values that the broker repeats at a subscription"
     )
 
 
@@ -90,6 +90,9 @@ class Coap:
 
     host: str = setting(r.text(), "::", "address to listen on")
     port: int = setting(r.whole(1, 65535), 5683, "UDP port")
+    prefixes: tuple[str, ...] = setting(
+        r.many(r.text()), [], "paths below which readings are taken; empty: any"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,9 @@ class Intake(Protocol):
     def when_durable(self, done: Callable[[], None]) -> None:
         """Call done once, in the loop's thread, after everything handed in so far is durable."""
 
+    def hurry(self) -> None:
+        """Don't wait for others to share the next sync: the source can't send much more until it is answered."""
+
     @property
     def full(self) -> bool:
         """True while the log has no room: hand nothing in; what is already read may still be."""

@@ -148,6 +148,8 @@ class MqttLink(asyncio.BufferedProtocol):
             status.unacknowledged += len(acknowledge)
             answer, count = core.acknowledge(acknowledge), len(acknowledge)
             intake.when_durable(lambda: self._acknowledge(answer, count))
+            if status.unacknowledged >= session.hurry_at:
+                intake.hurry()
         if core.failure:
             raise core.failure
         if intake.full and not self._paused:

@@ -13,6 +13,9 @@ from .mqtt_events import Connected, Subscribed
 from .mqtt_packets import MQTT_5, Connect, Subscription
 from .subscriptions import disjoint
 
+UNKNOWN_IN_FLIGHT = 20
+"""What brokers allow to be unacknowledged where MQTT 3.1.1 can't tell them (Mosquitto's max_inflight_messages)."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -94,6 +97,9 @@ class MqttSession:
         self.subscriptions = disjoint(settings.subscriptions)
         self.status = MqttStatus(broker)
         self.numbers = DeliveryNumbers(newest_tag)
+        in_flight = settings.receive_maximum if settings.version == MQTT_5 else UNKNOWN_IN_FLIGHT
+        self.hurry_at = max(1, in_flight // 2)
+        """Unacknowledged messages from which on the broker may soon have to wait for us."""
         self.subscribed = False
         self._memory = memory
         self._expected = newest_tag > 0 and settings.session_expiry > 0

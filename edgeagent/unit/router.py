@@ -80,6 +80,11 @@ class Router:
         for gate in gates:
             gate.when_durable(one_less)
 
+    def hurry(self) -> None:
+        """See Intake.hurry."""
+        for place in self._places:
+            place.gate.enough()
+
     @property
     def full(self) -> bool:
         """One full unit slows its sources, and so the others that share them; see docs/hub-owner.md."""

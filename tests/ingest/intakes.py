@@ -50,6 +50,9 @@ class MemoryIntake:
         if not self.hold:
             self.commit()
 
+    def hurry(self) -> None:
+        self.hurried = getattr(self, "hurried", 0) + 1
+
     def commit(self) -> None:
         waiting, self._waiting = self._waiting, []
         for done in waiting:

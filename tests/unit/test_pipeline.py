@@ -325,3 +325,16 @@ def test_rejects_are_counted_once_though_a_restarted_guest_repeats_them():
 @pytest.mark.parametrize(("reason", "word"), [(1, "malformed-json"), (200, "reason-200")])
 def test_reason_words(reason, word):
     assert messages.reason_word(reason) == word
+
+
+def test_a_source_in_a_hurry_isnt_kept_for_the_groups_interval():
+    async def body():
+        disk, guest = Disk(), Guest()
+        async with running(disk, guest, group_interval=3600.0) as one:
+            put(one.gate)
+            await asyncio.sleep(0.01)
+            assert disk.durable_seq == 0
+            one.gate.enough()
+            await until(lambda: disk.durable_seq == 1)
+
+    drive(body)
