@@ -54,7 +54,7 @@ edge_entry:
     lgdt gdt_pointer
     ljmp $0x08, $long_mode
 
-    .text
+    .section .text.gates, "ax"
     .code64
 long_mode:
     movl $0x10, %eax
@@ -122,7 +122,7 @@ gdt_pointer:
 
     .section .rodata.idt, "a"
     .macro gate handler, stack
-    .short \handler - 0x100000, 0x08 /* all code is in 0x100000..0x10ffff, which the linker script asserts */
+    .short \handler - 0x100000, 0x08 /* in 0x100000..0x10ffff: link.ld puts .text.gates first */
     .byte \stack, 0x8e
     .short 0x10
     .quad 0
