@@ -110,7 +110,18 @@ static void fit(struct edge_acc *acc, edge_u128 bound) {
     }
 }
 
+/* 10^37, without what lies below 2^64: a sum whose high word stays within this needs no rounding. */
+static const int64_t safe_high = 542101086242752217;
+
 void edge_acc_add(struct edge_acc *acc, edge_i128 mantissa, int32_t exponent) {
+    if (exponent == acc->exponent) { /* nearly always */
+        edge_i128 sum = acc->mantissa + mantissa;
+        int64_t high = (int64_t)((edge_u128)sum >> 64);
+        if (acc->mantissa != 0 && high < safe_high && high > -safe_high) {
+            acc->mantissa = sum;
+            return;
+        }
+    }
     if (mantissa == 0) {
         return;
     }

@@ -2,6 +2,8 @@
 #include "cbor.h"
 #include "decimal.h"
 
+#include "cold.h" /* last */
+
 enum { TAG_BIG = 2, TAG_NEGATIVE_BIG = 3, TAG_DECIMAL = 4 };
 
 static bool from_uint(struct edge_dec *out, bool negative, uint64_t value, int64_t exponent) {
@@ -70,3 +72,5 @@ bool edge_cbor_number(struct edge_reader *r, const struct edge_item *head, struc
         return false;
     }
 }
+
+#pragma clang attribute pop

@@ -2,6 +2,8 @@
 #include "cbor.h"
 #include "mem.h"
 
+#include "cold.h" /* last */
+
 enum { LONGEST_HEAD = 9 };
 
 void edge_writer_init(struct edge_writer *w, uint8_t *bytes, size_t size) {
@@ -74,3 +76,5 @@ void edge_put_string(struct edge_writer *w, enum edge_kind kind, const uint8_t *
 void edge_put_text(struct edge_writer *w, const char *text) {
     edge_put_string(w, EDGE_TEXT, (const uint8_t *)text, strlen(text));
 }
+
+#pragma clang attribute pop

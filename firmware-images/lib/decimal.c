@@ -109,36 +109,44 @@ static const uint8_t *scan_long(const uint8_t *p, const uint8_t *end, struct lon
     return p;
 }
 
+/* Digits from p on, appended to *digits (which wraps when there are too many; the caller counts). */
+static const uint8_t *take_digits(const uint8_t *p, const uint8_t *end, uint64_t *digits) {
+    uint64_t value = *digits;
+    uint8_t digit;
+    for (; p < end && (digit = (uint8_t)(*p - '0')) <= 9; p++) {
+        value = value * 10 + digit;
+    }
+    *digits = value;
+    return p;
+}
+
 const uint8_t *edge_dec_scan(const uint8_t *p, const uint8_t *end, struct edge_dec *out, bool *fits) {
     struct long_number n = {0, 0, 0, false};
     bool negative = p < end && *p == '-';
     p += negative;
-    if (!is_digit(p, end)) {
-        return NULL;
-    }
     const uint8_t *start = p;
     uint64_t digits = 0;
-    if (*p == '0') {
-        p++;
-        if (is_digit(p, end)) {
-            return NULL;
-        }
-    } else {
-        for (; is_digit(p, end); p++) {
-            digits = digits * 10 + (uint64_t)(*p - '0');
-        }
-    }
+    p = take_digits(p, end, &digits);
     size_t length = (size_t)(p - start);
+    if (length == 0 || (*start == '0' && length > 1)) {
+        return NULL;
+    }
     if (p < end && *p == '.') {
         const uint8_t *fraction = ++p;
-        if (!is_digit(p, end)) {
+        p = take_digits(p, end, &digits);
+        size_t places = (size_t)(p - fraction);
+        if (places == 0) {
             return NULL;
         }
-        for (; is_digit(p, end); p++) {
-            digits = digits * 10 + (uint64_t)(*p - '0');
-        }
-        n.exponent = -(int64_t)(p - fraction);
-        length += (size_t)(p - fraction);
+        n.exponent = -(int64_t)places;
+        length += places;
+    }
+    bool scientific = p < end && (*p | 0x20) == 'e';
+    if (length <= EDGE_DEC_DIGITS && !scientific && p[-1] != '0') { /* nearly every number: nothing to normalise */
+        out->mantissa = negative ? -(int64_t)digits : (int64_t)digits;
+        out->exponent = (int8_t)n.exponent;
+        *fits = true;
+        return p;
     }
     if (length <= EDGE_DEC_DIGITS) {
         n.digits = digits;
@@ -146,7 +154,7 @@ const uint8_t *edge_dec_scan(const uint8_t *p, const uint8_t *end, struct edge_d
         n.exponent = 0;
         scan_long(start, p, &n);
     }
-    if (p < end && (*p | 0x20) == 'e') {
+    if (scientific) {
         p = scan_exponent(p, end, &n.exponent);
         if (p == NULL) {
             return NULL;

@@ -36,6 +36,11 @@ bool edge_dec_from_big(struct edge_dec *out, bool negative, const uint8_t *bytes
 /* -1, 0, 1; exact. */
 int edge_dec_compare(const struct edge_dec *a, const struct edge_dec *b);
 
+/* a < b, where exponents are mostly equal */
+static inline bool edge_dec_less(const struct edge_dec *a, const struct edge_dec *b) {
+    return a->exponent == b->exponent ? a->mantissa < b->mantissa : edge_dec_compare(a, b) < 0;
+}
+
 /* A sum: mantissa * 10^exponent with at most 37 digits. When more are needed, the last ones are rounded half to even
  * and `rounded` is set. (37, not 38: the sum of two such still fits into 127 bits.) */
 struct edge_acc {

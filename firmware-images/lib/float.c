@@ -2,6 +2,8 @@
  * integer times a power of ten (2^-k = 5^k / 10^k), and that is divided down to 18 digits in one small bignum. */
 #include "decimal.h"
 
+#include "cold.h" /* last */
+
 enum {
     LIMBS = 40,             /* 1280 bits: 53 + log2(5^440) */
     MOST_NEGATIVE = -440,   /* smaller values lie below 10^-112 and do not fit a decimal's exponent */
@@ -102,3 +104,5 @@ bool edge_dec_from_float(struct edge_dec *out, unsigned width, uint64_t bits) {
     }
     return convert(out, negative, mantissa, biased - bias - (int)fraction_bits);
 }
+
+#pragma clang attribute pop

@@ -8,12 +8,17 @@
 #include "frame.h"
 #include "mem.h"
 
-__attribute__((section(".edge_ring"), used)) struct edge_ring edge_ring = {
-    .magic = {'E', 'D', 'G', 'E', 'R', 'I', 'N', 'G'},
-    .size = {0, 0, EDGE_RING_TEXT >> 8, EDGE_RING_TEXT & 255},
-};
+#include "cold.h" /* last */
+
+struct edge_ring edge_ring;
 
 struct edge_log_rate edge_log_rate;
+
+void edge_log_begin(void) {
+    static const uint8_t magic[8] = {'E', 'D', 'G', 'E', 'R', 'I', 'N', 'G'};
+    memcpy(edge_ring.magic, magic, sizeof magic);
+    edge_put_be32(edge_ring.size, EDGE_RING_TEXT);
+}
 
 static void ring_put(const uint8_t *text, size_t size) {
     uint32_t next = edge_be32(edge_ring.next);
@@ -51,6 +56,7 @@ void edge_log_time(uint64_t ms) {
 void edge_log(uint8_t level, const char *text) {
     static const char names[4] = {'D', 'I', 'W', 'E'};
     size_t size = cut(text, EDGE_MAX_LOG);
+    edge_log_begin();
     uint8_t lead[2] = {(uint8_t)names[level & 3], ' '};
     ring_put(lead, sizeof lead);
     ring_put((const uint8_t *)text, size);
@@ -69,8 +75,11 @@ void edge_log(uint8_t level, const char *text) {
 }
 
 void edge_log_panic(const char *why) {
+    edge_log_begin();
     edge_put_be32(edge_ring.panicked, 1);
     size_t size = cut(why, EDGE_PANIC_RECORD - 1);
     memset(edge_ring.panic, 0, sizeof edge_ring.panic);
     memcpy(edge_ring.panic, why, size);
 }
+
+#pragma clang attribute pop

@@ -9,6 +9,9 @@
  * session is up, at most EDGE_LOG_BURST per second of input time. level is an enum edge_level. */
 void edge_log(uint8_t level, const char *text);
 
+/* Make the ring one that can be read, if empty. It lies in .bss, so that an image doesn't carry 4 KiB of nothing. */
+void edge_log_begin(void);
+
 enum { EDGE_LOG_BURST = 8 };
 
 /* The rate bound's memory: part of the state, so that a restored guest says exactly what the first one would have. */

@@ -2,6 +2,8 @@
 
 #include "mem.h"
 
+#include "cold.h" /* last */
+
 enum { SUPPORTED_VERSION = 10 };
 #define BIT(label) ((uint32_t)1 << (label))
 
@@ -208,3 +210,5 @@ enum edge_reason edge_senml_resolve(struct edge_senml_pack *pack, const struct e
     }
     return EDGE_OK;
 }
+
+#pragma clang attribute pop

@@ -7,6 +7,8 @@
 #include "log.h"
 #include "mem.h"
 
+#include "cold.h" /* last */
+
 enum {
     ARENA_ALIGN = 16,
     PIECE = 16384,      /* bytes of state in one frame */
@@ -359,6 +361,9 @@ static void take_frame(uint8_t type, const uint8_t *body, size_t size) {
 }
 
 void edge_session_feed(const uint8_t *bytes, size_t size) {
+    if (session.phase == EXPECT_HELLO) {
+        edge_log_begin();
+    }
     edge_frames_feed(bytes, size, take_frame);
     if (edge_frames_skipped() != session.reported_skips) {
         session.reported_skips = edge_frames_skipped();
@@ -378,3 +383,5 @@ void edge_session_reset(void) {
     memset(&edge_log_rate, 0, sizeof edge_log_rate);
     edge_frames_reset();
 }
+
+#pragma clang attribute pop

@@ -1,5 +1,7 @@
 #include "utf8.h"
 
+#include "cold.h" /* last */
+
 static int continues(const uint8_t *p) {
     return (*p & 0xC0) == 0x80;
 }
@@ -65,3 +67,5 @@ size_t edge_utf8_put(uint8_t *p, uint32_t code) {
     p[3] = (uint8_t)(0x80 | (code & 0x3F));
     return 4;
 }
+
+#pragma clang attribute pop

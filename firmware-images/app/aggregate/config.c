@@ -3,6 +3,8 @@
 #include "../../lib/cbor.h"
 #include "../../lib/mem.h"
 
+#include "../../lib/cold.h" /* last */
+
 enum {
     MIN_WINDOW = 1000,
     MAX_WINDOW = 86400000,
@@ -200,3 +202,5 @@ int config_time(const struct config *c, const uint8_t *key, size_t size) {
     }
     return -1;
 }
+
+#pragma clang attribute pop

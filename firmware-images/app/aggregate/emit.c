@@ -6,6 +6,8 @@
 #include "../../lib/mem.h"
 #include "../../lib/session.h"
 
+#include "../../lib/cold.h" /* last */
+
 /* The longest summary: topic, field, unit, 6 numbers of at most 22 bytes, the quantiles, 10 integers. */
 enum { BODY = EDGE_MAX_TOPIC + EDGE_MAX_FIELD + EDGE_MAX_UNIT + (6 + MAX_QUANTILES) * 22 + 10 * 9 + 64 };
 
@@ -124,3 +126,5 @@ void emit_reject(enum edge_reason reason, size_t offset) {
     edge_put_uint(&w, offset);
     send(EDGE_REJECT, &w);
 }
+
+#pragma clang attribute pop

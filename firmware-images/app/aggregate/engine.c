@@ -190,9 +190,9 @@ static void accumulate(struct window *w, const struct edge_dec *number, uint64_t
         w->last = *number;
         w->last_time = time;
     } else {
-        if (edge_dec_compare(number, &w->min) < 0) {
+        if (edge_dec_less(number, &w->min)) {
             w->min = *number;
-        } else if (edge_dec_compare(number, &w->max) > 0) {
+        } else if (edge_dec_less(&w->max, number)) {
             w->max = *number;
         }
         if (time >= w->last_time) {

@@ -3,6 +3,8 @@
 
 #include "../../lib/mem.h"
 
+#include "../../lib/cold.h" /* last */
+
 
 bool time_from_number(const struct edge_dec *number, uint64_t *ms) {
     const struct edge_dec border = {1, 11}; /* 10^11 s is the year 5138, 10^11 ms is 1973 */
@@ -132,3 +134,5 @@ bool time_from_text(const uint8_t *text, size_t size, uint64_t *ms) {
     }
     return iso(&c, ms);
 }
+
+#pragma clang attribute pop

@@ -6,12 +6,11 @@
  * else out of the ordinary, leaves the payload to the full reader. */
 #include "collect.h"
 
-#include "../../lib/hash.h"
 #include "../../lib/mem.h"
 #include "../../lib/session.h"
 
 enum {
-    SERIES_PER_PLACE = 4, /* a device has so many fields, about; two that want the same place share it badly */
+    SERIES_PER_PLACE = 4, /* a device has so many fields, about; with fewer, sources share places, and badly */
     SHAPE = 256,              /* bytes between the numbers */
     SLOTS = 16,               /* numbers, constants and the event time */
 };
@@ -39,27 +38,23 @@ static struct habit {
     uint8_t shape[SHAPE];
     struct slot slot[SLOTS];
 } *habits;
-static unsigned place_bits;
+static uint32_t places;
 
-static unsigned bits_for(const struct config *config) {
-    return table_slot_bits(config->series / SERIES_PER_PLACE);
+static uint32_t places_for(const struct config *config) {
+    return config->series / SERIES_PER_PLACE + 1;
 }
 
 size_t habit_need(const struct config *config) {
-    return sizeof(struct habit) << bits_for(config);
+    return sizeof(struct habit) * places_for(config);
 }
 
 bool habit_init(const struct config *config, struct edge_arena *arena) {
-    place_bits = bits_for(config);
+    places = places_for(config);
     habits = edge_arena_take(arena, habit_need(config));
-    for (size_t i = 0; habits != NULL && i < (size_t)1 << place_bits; i++) {
+    for (uint32_t i = 0; habits != NULL && i < places; i++) {
         habits[i].birth = 0;
     }
     return habits != NULL;
-}
-
-static struct habit *place_of(const struct origin *origin) {
-    return &habits[edge_slot(origin->hash, place_bits)];
 }
 
 /* The end of an event time's text: plain ASCII up to the quote, or NULL. */
@@ -92,9 +87,12 @@ static const uint8_t *read_slot(const struct slot *slot, const uint8_t *p, const
 }
 
 bool habit_take(const struct origin *origin, const uint8_t *payload, size_t size) {
-    const struct habit *h = place_of(origin);
     const struct tables *t = &agg.tables;
-    if (origin->source == NONE || h->birth != t->sources[origin->source].birth) {
+    if (origin->source == NONE) {
+        return false;
+    }
+    const struct habit *h = &habits[origin->source % places];
+    if (h->birth != t->sources[origin->source].birth) {
         return false;
     }
     struct edge_dec numbers[SLOTS];
@@ -174,15 +172,15 @@ static void add_value(struct draft *d, const struct value *v) {
 
 void habit_learn(const struct origin *origin, const uint8_t *payload, size_t size, const uint8_t *time,
                  size_t time_size) {
-    struct habit *h = place_of(origin);
+    if (origin->source == NONE) {
+        return;
+    }
+    struct habit *h = &habits[origin->source % places];
     struct draft d = {h, payload, true};
     bool timed = time == NULL;
     h->birth = 0;
     h->size = 0;
     h->slots = 0;
-    if (origin->source == NONE) {
-        return;
-    }
     for (uint32_t i = 0; i < values.count && d.fits; i++) {
         const struct value *v = &values.items[i];
         if (!timed && v->written > time) {

@@ -5,6 +5,8 @@
 #include "../../lib/mem.h"
 #include "../../lib/utf8.h"
 
+#include "../../lib/cold.h" /* last */
+
 enum { JOINED = 256, KEY_DIGITS = 21, SIMPLE_FALSE = 20, SIMPLE_TRUE = 21, FIRST_TAGGED_NUMBER = 2, LAST_TAGGED_NUMBER = 4 };
 
 /* Strings may come in pieces (RFC 8949 3.2.3); they are joined here. A longer one is cut: too long to be a field. */
@@ -158,3 +160,5 @@ enum edge_reason read_cbor(const uint8_t *payload, size_t size, size_t *offset) 
     collect_time(agg.now);
     return reason;
 }
+
+#pragma clang attribute pop

@@ -7,6 +7,8 @@
 #include "../../lib/senml.h"
 #include "../../lib/utf8.h"
 
+#include "../../lib/cold.h" /* last */
+
 enum { LONGEST_TEXT = 256, SKIP_DEPTH = 32, SIMPLE_FALSE = 20, SIMPLE_TRUE = 21 };
 
 static const char sum_suffix[] = "#sum";
@@ -295,3 +297,5 @@ enum edge_reason read_senml_cbor(const uint8_t *payload, size_t size, size_t *of
     *offset = (size_t)(r.at - payload);
     return reason;
 }
+
+#pragma clang attribute pop

@@ -9,6 +9,8 @@
 #include "../../lib/mem.h"
 #include "../../lib/session.h"
 
+#include "../../lib/cold.h" /* last */
+
 enum {
     FORMAT = 1,
     STAGE = 256, /* bytes gathered before they are handed on */
@@ -377,3 +379,5 @@ int state_restore(const uint8_t *bytes, size_t size) {
     agg.due = 0;
     return 0;
 }
+
+#pragma clang attribute pop

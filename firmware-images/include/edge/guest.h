@@ -38,7 +38,7 @@ void edge_session_feed(const uint8_t *bytes, size_t size);
 /* Called when there is no more input for now, before edge_port_flush and halting: sends the ack. */
 void edge_session_idle(void);
 
-/* The log ring, laid out as protocol/edge.cddl says (integers big-endian). It lies in section ".edge_ring". */
+/* The log ring, laid out as protocol/edge.cddl says (integers big-endian). In .bss until the first frame. */
 enum { EDGE_RING_TEXT = 4096, EDGE_PANIC_RECORD = 192 };
 struct edge_ring {
     uint8_t magic[8];
