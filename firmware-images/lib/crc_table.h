@@ -1,4 +1,4 @@
-/* Made by crc_table.py. In the image rather than computed: 15,000 instructions are 15 ms in a software KVM. */
+/* Made by crc_table.py. Not computed at start: 15,000 instructions take 15 ms in a software KVM. */
 static const uint32_t table[4][256] = {
     {
         0x00000000, 0x77073096, 0xee0e612c, 0x990951ba, 0x076dc419, 0x706af48f, 0xe963a535, 0x9e6495a3,

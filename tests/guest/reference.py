@@ -233,8 +233,8 @@ def parse_json(text: str) -> Any:
     try:
         value = json.loads(
             text,
-            parse_float=lambda s: Written(s),
-            parse_int=lambda s: Written(s),
+            parse_float=Written,
+            parse_int=Written,
             parse_constant=constant,
             object_pairs_hook=_Members,
         )
@@ -439,12 +439,12 @@ class Reference:
         try:
             found, duplicates = take_text(payload, self.config["times"], now)
             self._count(Reason.DUPLICATE_KEY, duplicates)
-            if not found:
-                raise Refusal(Reason.NO_NUMBER)
+            reason = None if found else Reason.NO_NUMBER
         except Refusal as refusal:
-            self._count(refusal.reason)
-            self.said.append(Reject(seq, refusal.reason, -1))
-            return
+            found, reason = [], refusal.reason
+        if reason is not None:
+            self._count(reason)
+            self.said.append(Reject(seq, reason, -1))
         for item in found:
             self._apply(topic, item)
 

@@ -147,9 +147,7 @@ def test_duplicate_keys_are_counted_and_the_last_wins() -> None:
     assert dict(reports[0].reasons) == {Reason.DUPLICATE_KEY: 1}
 
 
-@pytest.mark.parametrize(
-    ("buckets", "spread"), [(512, 1), (512, 6), (64, 3), (8, 6), (4, 12)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("buckets", "spread"), [(512, 1), (512, 6), (64, 3), (8, 6), (4, 12)], ids=str)
 def test_quantiles_against_numpy(buckets: int, spread: int) -> None:
     rng = random.Random(buckets * spread)
     values = [round(rng.choice((-1, 1, 1)) * 10 ** rng.uniform(0, spread), 3) for _ in range(500)]
@@ -167,9 +165,7 @@ def test_quantiles_against_numpy(buckets: int, spread: int) -> None:
 def test_a_full_reserve_makes_quantiles_coarser_and_refuses_nothing() -> None:
     config = {"series": 40, "windows": 40, "buckets": 4, "quantiles": [500]}
     rng = random.Random(1)
-    readings = []
-    for i in range(40 * 60):
-        readings.append((0, f"{10 ** rng.uniform(-20, 20):.6g}", f"t{i % 40}"))
+    readings = [(0, f"{10 ** rng.uniform(-20, 20):.6g}", f"t{i % 40}") for i in range(40 * 60)]
     summaries, reports, _ = outcome(config, *readings)
     assert {m.count for m in summaries} == {60}
     assert not reports[-1].reasons

@@ -33,13 +33,14 @@ def test_devices(path: Path) -> None:
         frames.append(native.reading(seq, NOW, data, topic=topic))
         try:
             found, _ = take_text(data, [], NOW)
-            if not found:
-                raise Refusal(Reason.NO_NUMBER)
-            for item in found:
-                if item.number is not None and item.reason is None:
-                    expected[topic, item.field] = item.number
         except Refusal as refusal:
             refused[seq] = refusal.reason
+            continue
+        if not found:
+            refused[seq] = Reason.NO_NUMBER
+        for value in found:
+            if value.number is not None and value.reason is None:
+                expected[topic, value.field] = value.number
     outcome = native.run([*frames, messages.drain(len(rows) + 1, NOW)])
     assert outcome.panic == ""
     got = {}

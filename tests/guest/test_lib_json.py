@@ -24,15 +24,15 @@ seeds = st.recursive(
     max_leaves=6,
 )
 pieces = st.sampled_from(
-    list('{}[],:"\\ \n\t01-+.eEtrufalsn\x00\x1f\x7f') + ["\\u", "d800", "\\udc00", "é", "😀"]
+    [*list('{}[],:"\\ \n\t01-+.eEtrufalsn\x00\x1f\x7f'), "\\u", "d800", "\\udc00", "é", "😀"]
 )
 mutations = st.lists(st.tuples(st.integers(0, 200), st.one_of(st.just(""), pieces)), max_size=2)
 
 
 def changed(value: object, ascii_only: bool, edits: list[tuple[int, str]]) -> bytes:
     text = json.dumps(value, ensure_ascii=ascii_only)
-    for at, piece in edits:
-        at %= len(text) + 1
+    for place, piece in edits:
+        at = place % (len(text) + 1)
         text = text[:at] + piece + text[at + 1 :]
     return text.encode(errors="surrogatepass")
 
