@@ -19,6 +19,7 @@ from edgeagent.errors import EnvironmentFaultError
 from edgeagent.host.clock import SystemClock
 from edgeagent.host.disk import DiskFiles, FolderLock, remove_leftovers
 from edgeagent.host.logs import LogBook
+from edgeagent.host.memory import give_back
 from edgeagent.ingest.delivery import newest_mqtt
 from edgeagent.journal.chain import Recovery
 from edgeagent.journal.spool import Spool
@@ -162,6 +163,7 @@ class Agent:
                 if self._config.metrics.file or self._config.metrics.port:
                     tasks.append(await work.enter_async_context(running(metrics.run())))
                 _log.info("running: %d units", len(units))
+                give_back()
                 await _first(stopped, *tasks)
                 _log.info("stopping")
                 await sources.aclose()

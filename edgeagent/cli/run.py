@@ -11,6 +11,7 @@ import click
 from edgeagent.agent.main import Agent
 from edgeagent.config import Config, load
 from edgeagent.host.logs import LogBook, start_logging
+from edgeagent.host.memory import spare_memory
 
 
 @click.command(epilog="Example: edgeagent run --config /etc/edgeagent/agent.toml")
@@ -28,6 +29,7 @@ def run(path: Path, check: bool, log_level: str) -> None:
     if check:
         click.echo(f"{path}: good; {len(config.units)} units")
         return
+    spare_memory()
     asyncio.run(_run(config, start_logging(log_level)))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from edgeagent.errors import RemoteProtocolError
 
 MAX_MANTISSA = 1 << 128
 EXPONENTS = range(-128, 128)
+_EXACT = Context(prec=60)
+"""More digits than MAX_MANTISSA has: nothing is rounded."""
 
 
 def to_wire(value: Decimal) -> list[int]:
@@ -27,13 +29,14 @@ def to_wire(value: Decimal) -> list[int]:
 
 def from_wire(item: Any, what: str) -> Decimal:
     """The exact value. RemoteProtocolError unless item is [exponent, mantissa] within the protocol's bounds."""
-    match item:
-        case [int(exponent), int(mantissa)] if (
-            exponent in EXPONENTS
+    if type(item) is list and len(item) == 2:
+        exponent, mantissa = item
+        # Plain comparisons: a summary has a dozen of these, and a match statement takes five times as long.
+        if (
+            type(exponent) is int
+            and type(mantissa) is int
+            and exponent in EXPONENTS
             and -MAX_MANTISSA <= mantissa < MAX_MANTISSA
-            and not isinstance(mantissa, bool)
         ):
-            # Built from the tuple, so that no context rounds it to 28 digits.
-            digits = tuple(map(int, str(abs(mantissa))))
-            return Decimal((mantissa < 0, digits, exponent))
+            return _EXACT.scaleb(Decimal(mantissa), exponent)
     raise RemoteProtocolError(f"{what} is no decimal")
