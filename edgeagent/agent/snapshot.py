@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeagent import __version__
 from edgeagent.config.schema import Config
-from edgeagent.guest.owner import State
+from edgeagent.guest.owner import Evidence, State
 from edgeagent.journal.spool import Spool
 from edgeagent.unit.arrival import ArrivalClock, ClockState
 from edgeagent.unit.router import Router
@@ -19,6 +19,10 @@ from edgeagent.wire.messages import reason_word
 from .batches import SealedBatches
 from .links import Source
 from .units import UnitRuntime
+
+
+RING_LINES = 20
+"""Of a dead guest's log ring, in the status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ def _unit(unit: UnitRuntime) -> dict[str, Any]:
             "jail": list(guest.jail),
             "crash": str(guest.crash) if guest.crash else "",
             "log": list(guest.log),
+            "evidence": _evidence(unit.supervisor.evidence),
         },
         "readings": gate.counts.readings,
         "bytes_in": gate.counts.bytes_in,
@@ -111,6 +116,19 @@ def _unit(unit: UnitRuntime) -> dict[str, Any]:
             "out": pipeline.checkpoint.out,
             "bytes": len(pipeline.checkpoint.state),
         },
+    }
+
+
+def _evidence(left: Evidence | None) -> dict[str, Any] | None:
+    """What is left of the guest that ended last: its words, its log ring, and the input that it was given."""
+    if left is None:
+        return None
+    return {
+        "kind": left.crash.kind,
+        "log": list(left.log),
+        "ring": list(left.ring.lines[-RING_LINES:]) if left.ring else [],
+        "panic": left.ring.panic if left.ring else "",
+        "input": [left.acked + 1, left.given],
     }
 
 
