@@ -20,7 +20,6 @@ from .batches import SealedBatches
 from .links import Source
 from .units import UnitRuntime
 
-
 RING_LINES = 20
 """Of a dead guest's log ring, in the status."""
 
