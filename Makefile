@@ -24,7 +24,7 @@ setup:
 
 images:
 	@./.ci/setup demo
-	$(VENV)/bin/edgeagent image build --arch all --app all
+	@$(VENV)/bin/edgeagent image build --arch all --app all
 
 fuzz: setup
 	firmware-images/fuzz/run.sh $(SECONDS)
