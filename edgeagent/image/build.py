@@ -25,6 +25,9 @@ TOOL_TIMEOUT_S = 120.0
 MAX_TOOL_OUTPUT = 400
 """Characters of a failing tool's output that are shown."""
 
+UNKNOWN = "<unknown>"
+"""What the disassembler says of an instruction that it doesn't know, or of an extension that wasn't asked for."""
+
 RING_SYMBOL, APP_SYMBOL = "edge_ring", "edge_app"
 APP_HEAD = 16
 """Bytes of struct edge_app up to its functions: name pointer, version, state version."""
@@ -111,20 +114,23 @@ class _Work:
         return image.read_bytes()
 
     def check(self) -> None:
-        """No instruction that the target forbids."""
+        """No instruction that the target forbids, or that the disassembler doesn't know."""
         listing = self._run(
             "llvm-objdump",
             "--disassemble",
             "--no-show-raw-insn",
             "--no-leading-addr",
             "--section=.text",
+            f"--mattr={self._target.extensions}",
             "image.elf",
         )
         function = "?"
         for line in listing.splitlines():
             if line.endswith(">:"):
                 function = line
-            elif line[:1].isspace() and self._target.forbidden.search(instruction := line.strip()):
+                continue
+            instruction = line.strip()
+            if line[:1].isspace() and (self._target.forbidden.search(instruction) or UNKNOWN in instruction):
                 raise ImageError(f"forbidden instruction in {function} {' '.join(instruction.split())}")
 
     def _clang(self, place: str, sources: list[Path]) -> None:

@@ -20,6 +20,8 @@ class Target:
     """Which of the drivers finds the virtio device: "mmio" or "pci"."""
     forbidden: re.Pattern[str]
     """Matches a disassembled instruction that a guest mustn't have, or that crawls under a software KVM."""
+    extensions: str = ""
+    """What the disassembler must be told that the processor has."""
     physical_mask: int = (1 << 64) - 1
     """What turns a link address into a physical one."""
 
@@ -45,6 +47,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             triple="riscv64-none-elf",
             flags=("-march=rv64imac", "-mabi=lp64", "-mcmodel=medany", "-mno-relax"),
             bus="mmio",
+            extensions="+m,+a,+c",
             forbidden=re.compile(r"^(?!fence)(?:c\.)?f[a-z]|^v(?:[ls]|set|mv|add)"),
         ),
         "mips64el": Target(
