@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edgeagent.wire import messages
+from edgeagent.wire import frame, messages
 from edgeagent.wire.frame import FrameType
 from edgeagent.wire.messages import Reject
-from tests.guest import native
+from tests.guest import native, streams
 from tests.guest.reference import Reference
 
 START = 1_700_000_000_000
@@ -131,7 +133,7 @@ steps = st.one_of(
     st.tuples(st.just("drain"), st.none(), st.none()),
 )
 delays = st.one_of(st.integers(0, 3000), st.sampled_from([0, 1, 999, 60_000, -500, -2000, -200_000]))
-streams = st.lists(st.tuples(delays, steps), max_size=30)
+short_streams = st.lists(st.tuples(delays, steps), max_size=30)
 
 
 def frames_of(stream: list[tuple[int, Any]]) -> list[tuple[bytes, tuple[Any, ...]]]:
@@ -150,7 +152,7 @@ def frames_of(stream: list[tuple[int, Any]]) -> list[tuple[bytes, tuple[Any, ...
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(configs, streams)
+@given(configs, short_streams)
 def test_says_what_the_reference_says(config: dict[str, Any], stream: list[tuple[int, Any]]) -> None:
     frames = frames_of(stream)
     reference = Reference({**native.CONFIG, **config})
@@ -158,14 +160,11 @@ def test_says_what_the_reference_says(config: dict[str, Any], stream: list[tuple
         getattr(reference, kind)(*arguments)
     outcome = native.run([native.hello(config), *(data for data, _ in frames)])
     assert outcome.panic == ""
-    said = [
-        replace(item, offset=-1) if isinstance(item, Reject) else item for item in outcome.messages(*SAID)
-    ]
-    assert said == reference.said
+    assert said_by(outcome) == reference.said
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(configs, streams, st.integers(1, 70))
+@given(configs, short_streams, st.integers(1, 70))
 @example({}, [(100, ("reading", "t", b'{"a":1,"b":[2,3]}'))] * 5, 1)
 def test_a_restored_guest_goes_on_as_if_it_had_never_stopped(
     config: dict[str, Any], stream: list[tuple[int, Any]], read: int
@@ -199,6 +198,66 @@ def test_a_restored_guest_goes_on_as_if_it_had_never_stopped(
         assert before + rest.of(*SAID) == whole.of(*SAID)
         again = [m for m in rest.messages(FrameType.STATE) if isinstance(m, messages.State)]
         assert [m.piece for m in again] == [m.piece for m in state]
+
+
+def said_by(outcome: native.Outcome) -> list[messages.Message]:
+    """Summaries, reports and rejects; where a payload failed is no business of the reference."""
+    return [
+        replace(item, offset=-1) if isinstance(item, Reject) else item for item in outcome.messages(*SAID)
+    ]
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_long_streams(first: int) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(first, first + 20):
+        config, stream = streams.stream(seed, 250)
+        frames = frames_of(stream)
+        reference = Reference({**native.CONFIG, **config})
+        for _, (kind, *arguments) in frames:
+            getattr(reference, kind)(*arguments)
+        outcome = native.run([native.hello(config), *(data for data, _ in frames)])
+        assert said_by(outcome) == reference.said, seed
+        for item in reference.said:
+            if isinstance(item, messages.Summary):
+                counts.update(["summary", f"error {item.error}", f"flags {item.flags}"])
+                counts["skipped"] += item.skipped
+                counts["many"] += item.count > 10
+            elif isinstance(item, messages.Report):
+                counts.update(item.reasons)
+    # The streams are of use only while they reach what they are for.
+    assert counts["many"] > 20
+    assert counts["error 20"] + counts["error 40"] + counts["error 80"] > 3
+    assert counts["skipped"] > 10
+    for reason in ("LATE", "WINDOW_LIMIT", "SERIES_LIMIT", "DUPLICATE_KEY", "NO_NUMBER", "NUMBER_RANGE"):
+        assert counts[messages.Reason[reason]] > 0, reason
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_long_streams_restored(seed: int) -> None:
+    config, stream = streams.stream(seed, 200)
+    frames = [data for data, _ in frames_of(stream)]
+    whole = native.run(
+        [native.hello(config), *(p for i, f in enumerate(frames) for p in (f, messages.checkpoint(i)))]
+    )
+    said: list[frame.Frame] = []
+    states: dict[int, list[messages.State]] = {}
+    before: dict[int, int] = {}
+    for item in whole.frames:
+        if item.type in SAID:
+            said.append(item)
+        elif item.type == FrameType.STATE:
+            piece = messages.parse(item.type, item.body)
+            assert isinstance(piece, messages.State)
+            states.setdefault(piece.seq, []).append(piece)
+            before[piece.seq] = len(said)
+    for cut in range(seed % 17 + 1, len(frames), 17):
+        state = b"".join(piece.piece for piece in states[cut])
+        restore = messages.restore(1, cut, states[cut][0].out, state)
+        rest = native.run([native.hello(config), restore, messages.checkpoint(9), *frames[cut:]])
+        assert said[: before[cut]] + rest.of(*SAID) == said, cut
+        again = [m for m in rest.messages(FrameType.STATE) if isinstance(m, messages.State)]
+        assert b"".join(m.piece for m in again) == state
 
 
 def test_json_numbers_survive_the_trip() -> None:
