@@ -18,6 +18,7 @@ lint: setup
 	$(VENV)/bin/ruff check -q .
 	$(VENV)/bin/ruff format -q --check .
 	$(VENV)/bin/mypy
+	find firmware-images -name '*.[ch]' | xargs clang-format --style=file --dry-run -Werror
 
 setup:
 	@./.ci/setup test

@@ -15,7 +15,8 @@ static int hostile_start(struct edge_reader *config, struct edge_arena *arena) {
     return edge_skip(config, HOSTILE_CONFIG_DEPTH) ? 0 : -1;
 }
 
-static void hostile_save(void) {}
+static void hostile_save(void) {
+}
 
 static int hostile_restore(const uint8_t *state, size_t size) {
     (void)state;

@@ -20,4 +20,6 @@ struct edge_arena edge_platform_arena(uint64_t memory) {
     return (struct edge_arena){.base = arch_virtual(first), .size = (size_t)(end - first)};
 }
 
-const uint8_t *edge_platform_build(void) { return edge_build_id; }
+const uint8_t *edge_platform_build(void) {
+    return edge_build_id;
+}

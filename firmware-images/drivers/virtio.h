@@ -6,7 +6,7 @@
 
 #include "virtq.h"
 
-#define VIRTIO_CONSOLE 3u            /* device type */
+#define VIRTIO_CONSOLE 3u             /* device type */
 #define VIRTIO_VERSION_1 (1ull << 32) /* feature: no legacy layout */
 
 /* Find the first device of this type, reset it and accept exactly these features. Panics when there is none, or when

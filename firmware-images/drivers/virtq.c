@@ -2,8 +2,8 @@
 
 #include <arch.h>
 
-#define DESCRIPTOR_WRITE 2u        /* VIRTQ_DESC_F_WRITE */
-#define AVAILABLE_NO_INTERRUPT 1u  /* VIRTQ_AVAIL_F_NO_INTERRUPT */
+#define DESCRIPTOR_WRITE 2u       /* VIRTQ_DESC_F_WRITE */
+#define AVAILABLE_NO_INTERRUPT 1u /* VIRTQ_AVAIL_F_NO_INTERRUPT */
 
 void virtq_reset(struct virtq *queue, uint16_t index, uint16_t size) {
     /* RAM may have survived a reset of the machine, so .bss isn't trusted for what the device reads. */

@@ -16,16 +16,16 @@ struct edge_reader {
 };
 
 enum edge_kind { /* the major types; FLOAT, SIMPLE and BREAK share major type 7 */
-    EDGE_UINT,
-    EDGE_NINT,
-    EDGE_BYTES,
-    EDGE_TEXT,
-    EDGE_ARRAY,
-    EDGE_MAP,
-    EDGE_TAG,
-    EDGE_SIMPLE,
-    EDGE_FLOAT,
-    EDGE_BREAK,
+                 EDGE_UINT,
+                 EDGE_NINT,
+                 EDGE_BYTES,
+                 EDGE_TEXT,
+                 EDGE_ARRAY,
+                 EDGE_MAP,
+                 EDGE_TAG,
+                 EDGE_SIMPLE,
+                 EDGE_FLOAT,
+                 EDGE_BREAK,
 };
 
 struct edge_item {

@@ -5,12 +5,12 @@
 #include "cold.h" /* last */
 
 enum {
-    LIMBS = 40,             /* 1280 bits: 53 + log2(5^440) */
-    MOST_NEGATIVE = -440,   /* smaller values lie below 10^-112 and do not fit a decimal's exponent */
-    MOST_POSITIVE = 500,    /* larger ones lie above 10^145 */
+    LIMBS = 40,           /* 1280 bits: 53 + log2(5^440) */
+    MOST_NEGATIVE = -440, /* smaller values lie below 10^-112 and do not fit a decimal's exponent */
+    MOST_POSITIVE = 500,  /* larger ones lie above 10^145 */
     BILLION = 1000000000,
     BILLION_DIGITS = 9,
-    FIVE_13 = 1220703125,   /* the largest power of five in 32 bits */
+    FIVE_13 = 1220703125, /* the largest power of five in 32 bits */
 };
 
 struct big {

@@ -11,12 +11,12 @@ enum { PLAIN, QUOTE, ESCAPE, CONTROL, MULTIBYTE };
 
 #define ROW(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
 static const uint8_t string_class[256] = {
-    ROW(CONTROL), ROW(CONTROL),
-    PLAIN, PLAIN, QUOTE, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN,
-    ROW(PLAIN), ROW(PLAIN),
-    PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, ESCAPE, PLAIN, PLAIN, PLAIN,
-    ROW(PLAIN), ROW(PLAIN),
-    ROW(MULTIBYTE), ROW(MULTIBYTE), ROW(MULTIBYTE), ROW(MULTIBYTE),
+    ROW(CONTROL),   ROW(CONTROL),   PLAIN,          PLAIN,          QUOTE,          PLAIN,          PLAIN,
+    PLAIN,          PLAIN,          PLAIN,          PLAIN,          PLAIN,          PLAIN,          PLAIN,
+    PLAIN,          PLAIN,          PLAIN,          PLAIN,          ROW(PLAIN),     ROW(PLAIN),     PLAIN,
+    PLAIN,          PLAIN,          PLAIN,          PLAIN,          PLAIN,          PLAIN,          PLAIN,
+    PLAIN,          PLAIN,          PLAIN,          PLAIN,          ESCAPE,         PLAIN,          PLAIN,
+    PLAIN,          ROW(PLAIN),     ROW(PLAIN),     ROW(MULTIBYTE), ROW(MULTIBYTE), ROW(MULTIBYTE), ROW(MULTIBYTE),
     ROW(MULTIBYTE), ROW(MULTIBYTE), ROW(MULTIBYTE), ROW(MULTIBYTE),
 };
 
@@ -160,7 +160,7 @@ size_t edge_json_unescape(const uint8_t *text, size_t size, uint8_t *out, size_t
 }
 
 static const uint8_t *blanks(const uint8_t *p, const uint8_t *end) {
-    if (p < end && *p > ' ') {
+    if (p<end && * p> ' ') {
         return p;
     }
     while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {

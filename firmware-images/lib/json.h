@@ -32,9 +32,9 @@ struct edge_json {
     uint32_t objects; /* bit n: level n + 1 is an object */
     uint8_t depth;
     uint8_t expect;
-    uint8_t reason; /* after ERROR: an enum edge_reason; `at` is where */
-    bool escaped;   /* KEY, STRING: has escapes, see edge_json_unescape */
-    bool fits;      /* NUMBER: not out of range */
+    uint8_t reason;      /* after ERROR: an enum edge_reason; `at` is where */
+    bool escaped;        /* KEY, STRING: has escapes, see edge_json_unescape */
+    bool fits;           /* NUMBER: not out of range */
     const uint8_t *text; /* KEY, STRING: between the quotes; NUMBER: its digits */
     size_t size;
     struct edge_dec number;

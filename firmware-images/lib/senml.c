@@ -8,7 +8,7 @@ enum { SUPPORTED_VERSION = 10 };
 #define BIT(label) ((uint32_t)1 << (label))
 
 static const uint64_t relative_below = (uint64_t)268435456 * 1000; /* 2^28 s, in ms */
-static const int64_t latest = 253402300799999;                      /* the end of the year 9999, in ms */
+static const int64_t latest = 253402300799999;                     /* the end of the year 9999, in ms */
 
 enum edge_senml_label edge_senml_cbor_label(bool negative, uint64_t value) {
     if (negative) {
@@ -188,9 +188,9 @@ enum edge_reason edge_senml_resolve(struct edge_senml_pack *pack, const struct e
     if (!out->name.too_long && !valid_name(&out->name)) {
         return EDGE_MALFORMED_SENML;
     }
-    out->unit = (r->seen & BIT(EDGE_SENML_U)) != 0           ? r->unit
-                : (pack->seen & BIT(EDGE_SENML_BU)) != 0     ? pack->base_unit
-                                                             : none;
+    out->unit = (r->seen & BIT(EDGE_SENML_U)) != 0       ? r->unit
+                : (pack->seen & BIT(EDGE_SENML_BU)) != 0 ? pack->base_unit
+                                                         : none;
     if (!resolve_time(pack, r, now, &out->time)) {
         return EDGE_BAD_TIME;
     }

@@ -11,8 +11,8 @@
 
 enum {
     ARENA_ALIGN = 16,
-    PIECE = 16384,      /* bytes of state in one frame */
-    STATE_PREFIX = 13,  /* the session's own part of a state: format, log second, log frames used */
+    PIECE = 16384,     /* bytes of state in one frame */
+    STATE_PREFIX = 13, /* the session's own part of a state: format, log second, log frames used */
     STATE_FORMAT = 1,
     BUILD_ID = 32,
     SMALL_BODY = 256,
@@ -28,8 +28,8 @@ enum phase {
 
 static struct {
     enum phase phase;
-    uint64_t seq;   /* last input processed */
-    uint64_t out;   /* last output said */
+    uint64_t seq; /* last input processed */
+    uint64_t out; /* last output said */
     bool owes_ack;
     uint64_t reported_skips;
     struct edge_arena left; /* free arena */

@@ -15,7 +15,7 @@
 enum {
     EDGE_CHUNK_BUCKETS = 8,
     EDGE_SKETCH_OWN_CHUNKS = 2,
-    EDGE_SKETCH_ERROR = 10, /* per mille, at full resolution */
+    EDGE_SKETCH_ERROR = 10,    /* per mille, at full resolution */
     EDGE_SKETCH_COARSEST = 15, /* halvings after which one bucket holds every positive value */
     EDGE_NO_CHUNK = -1,
 };

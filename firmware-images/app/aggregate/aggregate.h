@@ -24,14 +24,14 @@ struct aggregate {
     struct config config;
     struct tables tables;
     struct report report;
-    uint64_t seq;    /* of the frame being processed */
-    uint64_t now;    /* its time, ms */
-    uint64_t latest; /* the latest frame time since the clock was last set back */
-    uint64_t ticked;  /* time of the last tick */
-    uint64_t silence; /* ms that ticks have counted */
-    uint64_t due;     /* before this much silence no window can close: saves looking, decides nothing */
+    uint64_t seq;          /* of the frame being processed */
+    uint64_t now;          /* its time, ms */
+    uint64_t latest;       /* the latest frame time since the clock was last set back */
+    uint64_t ticked;       /* time of the last tick */
+    uint64_t silence;      /* ms that ticks have counted */
+    uint64_t due;          /* before this much silence no window can close: saves looking, decides nothing */
     uint64_t recent_start; /* of the window that the last value fell into */
-    bool started;    /* latest and ticked mean something */
+    bool started;          /* latest and ticked mean something */
 };
 
 extern struct aggregate agg;

@@ -24,7 +24,7 @@ struct key {
 
 struct level {
     uint64_t hash;
-    uint32_t path; /* size of its path */
+    uint32_t path;  /* size of its path */
     uint32_t index; /* of the next array element */
     int32_t key;    /* slot to close, or NO_KEY */
 };

@@ -16,7 +16,7 @@ enum {
 struct values {
     struct value items[MAX_VALUES];
     uint32_t count;
-    uint32_t live; /* of them, those that no later key replaced */
+    uint32_t live;       /* of them, those that no later key replaced */
     uint32_t duplicates; /* keys that were said again */
     const uint8_t *time; /* where a JSON text states the event time (a string: between its quotes), or NULL */
     size_t time_size;

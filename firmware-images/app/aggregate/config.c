@@ -132,7 +132,7 @@ static const char *read_key(struct config *c, struct edge_reader *r, int key) {
         return read_names(r, c->times, MAX_TIMES, &c->time_count) ? NULL : "times must be at most 8 names of 65 bytes";
     case FIELDS:
         return read_names(r, c->fields, MAX_FIELDS, &c->field_count) ? NULL
-                                                                      : "fields must be at most 64 names of 65 bytes";
+                                                                     : "fields must be at most 64 names of 65 bytes";
     default:
         return read_deadband(c, r) ? NULL : "deadband must be [exponent -41..40, mantissa 0..10^18-1]";
     }

@@ -5,7 +5,6 @@
 
 #include "../../lib/cold.h" /* last */
 
-
 bool time_from_number(const struct edge_dec *number, uint64_t *ms) {
     const struct edge_dec border = {1, 11}; /* 10^11 s is the year 5138, 10^11 ms is 1973 */
     int64_t value;

@@ -11,8 +11,8 @@
 
 enum {
     SERIES_PER_PLACE = 4, /* a device has so many fields, about; with fewer, sources share places, and badly */
-    SHAPE = 256,              /* bytes between the numbers */
-    SLOTS = 16,               /* numbers, constants and the event time */
+    SHAPE = 256,          /* bytes between the numbers */
+    SLOTS = 16,           /* numbers, constants and the event time */
 };
 
 enum kind {
@@ -37,7 +37,7 @@ static struct habit {
     uint16_t slots;
     uint8_t shape[SHAPE];
     struct slot slot[SLOTS];
-} *habits;
+} * habits;
 static uint32_t places;
 
 static uint32_t places_for(const struct config *config) {

@@ -57,8 +57,7 @@ static bool name_equal(const struct tables *t, const struct series *s, const str
     }
     uint8_t both[EDGE_MAX_FIELD + EDGE_MAX_UNIT];
     table_text(t, s->text, (size_t)s->field_size + s->unit_size, both);
-    return memcmp(both, name->field, s->field_size) == 0 &&
-           memcmp(both + s->field_size, name->unit, s->unit_size) == 0;
+    return memcmp(both, name->field, s->field_size) == 0 && memcmp(both + s->field_size, name->unit, s->unit_size) == 0;
 }
 
 uint32_t table_find_series(const struct tables *t, uint64_t hash, uint32_t source, const struct series_name *name) {

@@ -17,8 +17,7 @@ static int start(struct edge_reader *config, struct edge_arena *arena) {
     }
     /* A state that is to be restored lies in what is left over, so that there must be room for the largest. */
     size_t needed = table_need(&agg.config) + habit_need(&agg.config) + 16 + table_state_bound(&agg.config);
-    if (arena->size < needed || !table_init(&agg.tables, &agg.config, arena) ||
-        !habit_init(&agg.config, arena)) {
+    if (arena->size < needed || !table_init(&agg.tables, &agg.config, arena) || !habit_init(&agg.config, arena)) {
         edge_refuse("memory is too small for the limits series, windows and buckets", needed, arena->size);
         return -1;
     }

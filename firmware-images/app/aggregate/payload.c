@@ -3,8 +3,8 @@
 
 #include "../../lib/hash.h"
 #include "../../lib/json.h"
-#include "../../lib/utf8.h"
 #include "../../lib/senml.h"
+#include "../../lib/utf8.h"
 
 static bool blank(uint8_t byte) {
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
@@ -51,9 +51,9 @@ static bool looks_like_senml(const uint8_t *payload, size_t size) {
             break;
         }
     }
-    const uint32_t values_seen = seen & ((uint32_t)1 << EDGE_SENML_V | (uint32_t)1 << EDGE_SENML_VS |
-                                         (uint32_t)1 << EDGE_SENML_VB | (uint32_t)1 << EDGE_SENML_VD |
-                                         (uint32_t)1 << EDGE_SENML_S);
+    const uint32_t values_seen =
+        seen & ((uint32_t)1 << EDGE_SENML_V | (uint32_t)1 << EDGE_SENML_VS | (uint32_t)1 << EDGE_SENML_VB |
+                (uint32_t)1 << EDGE_SENML_VD | (uint32_t)1 << EDGE_SENML_S);
     return (seen >> EDGE_SENML_BN & 1) != 0 || ((seen >> EDGE_SENML_N & 1) != 0 && values_seen != 0);
 }
 

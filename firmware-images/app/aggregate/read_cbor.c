@@ -7,7 +7,14 @@
 
 #include "../../lib/cold.h" /* last */
 
-enum { JOINED = 256, KEY_DIGITS = 21, SIMPLE_FALSE = 20, SIMPLE_TRUE = 21, FIRST_TAGGED_NUMBER = 2, LAST_TAGGED_NUMBER = 4 };
+enum {
+    JOINED = 256,
+    KEY_DIGITS = 21,
+    SIMPLE_FALSE = 20,
+    SIMPLE_TRUE = 21,
+    FIRST_TAGGED_NUMBER = 2,
+    LAST_TAGGED_NUMBER = 4
+};
 
 /* Strings may come in pieces (RFC 8949 3.2.3); they are joined here. A longer one is cut: too long to be a field. */
 struct joined {

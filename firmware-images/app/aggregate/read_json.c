@@ -11,12 +11,12 @@ enum {
 struct reading {
     struct edge_json json;
     uint8_t buffer[UNESCAPED];
-    int time_key;     /* the `times` name whose value comes next, or NO_TIME */
-    int time_found;   /* the first of `times` met so far */
+    int time_key;   /* the `times` name whose value comes next, or NO_TIME */
+    int time_found; /* the first of `times` met so far */
     bool time_valid;
     uint64_t time;
     size_t time_offset; /* where its value stands */
-    uint32_t ignored; /* levels of a `times` value that is no time */
+    uint32_t ignored;   /* levels of a `times` value that is no time */
 };
 
 /* A key's or string's text without escapes; *lasting says that it lies in the payload. */

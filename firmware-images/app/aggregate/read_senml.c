@@ -116,8 +116,7 @@ static enum edge_reason json_record(struct edge_json *j, struct edge_senml_pack 
         if (token == EDGE_JSON_OBJECT_END) {
             return finish_record(pack, &record);
         }
-        enum edge_reason reason =
-            token == EDGE_JSON_ERROR ? (enum edge_reason)j->reason : json_field(j, &record);
+        enum edge_reason reason = token == EDGE_JSON_ERROR ? (enum edge_reason)j->reason : json_field(j, &record);
         if (reason != EDGE_OK) {
             return reason;
         }
@@ -285,9 +284,7 @@ static enum edge_reason cbor_pack(struct edge_reader *r) {
             return reason;
         }
     }
-    return r->failed            ? EDGE_MALFORMED_CBOR
-           : r->at == r->end    ? EDGE_OK
-                                : EDGE_TRAILING_BYTES;
+    return r->failed ? EDGE_MALFORMED_CBOR : r->at == r->end ? EDGE_OK : EDGE_TRAILING_BYTES;
 }
 
 enum edge_reason read_senml_cbor(const uint8_t *payload, size_t size, size_t *offset) {

@@ -248,8 +248,7 @@ static void get_sketch(struct edge_sketch *s) {
         bool near = step >= -2 * HIGHEST_KEY && step <= 2 * HIGHEST_KEY;
         key += near ? step : 0;
         int64_t distance = key < 0 ? -1 - key : key;
-        if (!near || distance << s->shift > HIGHEST_KEY ||
-            !edge_sketch_put(&agg.tables.pool, s, (int32_t)key, count)) {
+        if (!near || distance << s->shift > HIGHEST_KEY || !edge_sketch_put(&agg.tables.pool, s, (int32_t)key, count)) {
             in.failed = true;
         }
     }

@@ -32,15 +32,15 @@ struct source {
 struct series {
     uint64_t hash;
     uint64_t birth;
-    uint64_t newest;  /* event time, ms, that set the clock ... */
-    uint64_t heard;   /* ... and the silence heard until it came, ms */
+    uint64_t newest;           /* event time, ms, that set the clock ... */
+    uint64_t heard;            /* ... and the silence heard until it came, ms */
     struct edge_dec reference; /* `last` of the last summary that was sent, for the deadband */
     uint32_t chain;
     uint32_t source;
-    uint32_t text; /* field and unit, one after the other */
-    uint32_t windows; /* open ones, by start */
+    uint32_t text;                   /* field and unit, one after the other */
+    uint32_t windows;                /* open ones, by start */
     uint32_t older_idle, newer_idle; /* list of series without open windows, in the order they became idle */
-    uint32_t held;    /* windows in a row that the deadband kept back */
+    uint32_t held;                   /* windows in a row that the deadband kept back */
     uint8_t field_size, unit_size;
     bool clocked;    /* newest and heard mean something */
     bool referenced; /* reference means something */

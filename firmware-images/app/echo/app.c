@@ -22,7 +22,8 @@ static void input(uint8_t type, const uint8_t *body, size_t size) {
         edge_send(EDGE_ECHO, body, size, NULL, 0);
 }
 
-static void save(void) {}
+static void save(void) {
+}
 
 static int restore(const uint8_t *state, size_t size) {
     (void)state;

@@ -20,7 +20,11 @@ static inline uint32_t mmio_read32(uintptr_t address) {
 static inline void mmio_write32(uintptr_t address, uint32_t value) {
     __asm__ volatile("str %w0, [%1]" ::"r"(value), "r"(address) : "memory");
 }
-static inline uint64_t arch_physical(const void *memory) { return (uintptr_t)memory; }
-static inline uint8_t *arch_virtual(uint64_t physical) { return (uint8_t *)physical; }
+static inline uint64_t arch_physical(const void *memory) {
+    return (uintptr_t)memory;
+}
+static inline uint8_t *arch_virtual(uint64_t physical) {
+    return (uint8_t *)physical;
+}
 
 #endif

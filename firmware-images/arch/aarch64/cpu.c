@@ -14,11 +14,15 @@
 
 extern uint64_t page_low[BLOCKS];
 
-void arch_interrupts_open(unsigned slot) { gic_open(VIRTIO_FIRST_INTERRUPT + slot); }
+void arch_interrupts_open(unsigned slot) {
+    gic_open(VIRTIO_FIRST_INTERRUPT + slot);
+}
 
 /* The interrupt stays masked and isn't taken: wfi ends when it is pending, and it is pending while the device raises
  * its line, which virtio_acknowledge ends. */
-void arch_wait(void) { __asm__ volatile("dsb sy; wfi" ::: "memory"); }
+void arch_wait(void) {
+    __asm__ volatile("dsb sy; wfi" ::: "memory");
+}
 
 void arch_map(uint64_t end) {
     for (uint64_t block = 2; ARCH_RAM_BASE + block * BLOCK_SIZE < end; block++)

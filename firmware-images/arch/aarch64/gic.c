@@ -3,8 +3,8 @@
 #include "arch.h"
 
 #define DISTRIBUTOR 0x08000000u
-#define CPU_INTERFACE 0x08010000u  /* GICv2 */
-#define REDISTRIBUTOR 0x080a0000u  /* GICv3 */
+#define CPU_INTERFACE 0x08010000u /* GICv2 */
+#define REDISTRIBUTOR 0x080a0000u /* GICv3 */
 
 #define CONTROL 0x000u
 #define GROUP 0x080u    /* one bit for each interrupt */
@@ -39,9 +39,9 @@ static void open_v3(void) {
     mmio_write32(REDISTRIBUTOR + WAKER, mmio_read32(REDISTRIBUTOR + WAKER) & ~WAKER_SLEEP);
     while (mmio_read32(REDISTRIBUTOR + WAKER) & WAKER_ASLEEP)
         continue;
-    __asm__ volatile("msr S3_0_C12_C12_5, %0; isb" ::"r"(7ul));                   /* ICC_SRE_EL1: registers */
+    __asm__ volatile("msr S3_0_C12_C12_5, %0; isb" ::"r"(7ul));                  /* ICC_SRE_EL1: registers */
     __asm__ volatile("msr S3_0_C4_C6_0, %0" ::"r"((unsigned long)ANY_PRIORITY)); /* ICC_PMR_EL1 */
-    __asm__ volatile("msr S3_0_C12_C12_7, %0; isb" ::"r"(1ul));                   /* ICC_IGRPEN1_EL1 */
+    __asm__ volatile("msr S3_0_C12_C12_7, %0; isb" ::"r"(1ul));                  /* ICC_IGRPEN1_EL1 */
 }
 
 void gic_open(unsigned interrupt) {

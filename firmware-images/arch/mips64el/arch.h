@@ -20,19 +20,33 @@
 #define BRIDGE_ACKNOWLEDGE (BRIDGE + 0xc34u)
 
 /* Device registers lie at physical addresses below 512 MiB. */
-static inline volatile void *arch_device(uintptr_t address) { return (volatile void *)(UNCACHED + address); }
-static inline uint8_t mmio_read8(uintptr_t address) { return *(volatile uint8_t *)arch_device(address); }
-static inline uint16_t mmio_read16(uintptr_t address) { return *(volatile uint16_t *)arch_device(address); }
-static inline uint32_t mmio_read32(uintptr_t address) { return *(volatile uint32_t *)arch_device(address); }
-static inline void mmio_write8(uintptr_t address, uint8_t value) { *(volatile uint8_t *)arch_device(address) = value; }
+static inline volatile void *arch_device(uintptr_t address) {
+    return (volatile void *)(UNCACHED + address);
+}
+static inline uint8_t mmio_read8(uintptr_t address) {
+    return *(volatile uint8_t *)arch_device(address);
+}
+static inline uint16_t mmio_read16(uintptr_t address) {
+    return *(volatile uint16_t *)arch_device(address);
+}
+static inline uint32_t mmio_read32(uintptr_t address) {
+    return *(volatile uint32_t *)arch_device(address);
+}
+static inline void mmio_write8(uintptr_t address, uint8_t value) {
+    *(volatile uint8_t *)arch_device(address) = value;
+}
 static inline void mmio_write16(uintptr_t address, uint16_t value) {
     *(volatile uint16_t *)arch_device(address) = value;
 }
 static inline void mmio_write32(uintptr_t address, uint32_t value) {
     *(volatile uint32_t *)arch_device(address) = value;
 }
-static inline uint64_t arch_physical(const void *memory) { return (uintptr_t)memory & PHYSICAL; }
-static inline uint8_t *arch_virtual(uint64_t physical) { return (uint8_t *)(CACHED + physical); }
+static inline uint64_t arch_physical(const void *memory) {
+    return (uintptr_t)memory & PHYSICAL;
+}
+static inline uint8_t *arch_virtual(uint64_t physical) {
+    return (uint8_t *)(CACHED + physical);
+}
 
 /* Configuration space of function 0 of a device on the first bus. */
 static inline void arch_pci_select(unsigned slot, unsigned offset) {

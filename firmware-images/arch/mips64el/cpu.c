@@ -51,7 +51,9 @@ void arch_wait(void) {
 }
 
 /* kseg0 maps all there can be. */
-void arch_map(uint64_t end) { (void)end; }
+void arch_map(uint64_t end) {
+    (void)end;
+}
 
 _Noreturn void arch_die(void) {
     for (;;)

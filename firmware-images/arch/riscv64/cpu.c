@@ -29,7 +29,9 @@ void arch_wait(void) {
 }
 
 /* Addresses are physical. */
-void arch_map(uint64_t end) { (void)end; }
+void arch_map(uint64_t end) {
+    (void)end;
+}
 
 _Noreturn void arch_die(void) {
     for (;;)

@@ -11,9 +11,17 @@
 #define ARCH_VIRTIO_STRIDE 0x200u
 #define ARCH_VIRTIO_SLOTS 8u
 
-static inline uint32_t mmio_read32(uintptr_t address) { return *(volatile uint32_t *)address; }
-static inline void mmio_write32(uintptr_t address, uint32_t value) { *(volatile uint32_t *)address = value; }
-static inline uint64_t arch_physical(const void *memory) { return (uintptr_t)memory; }
-static inline uint8_t *arch_virtual(uint64_t physical) { return (uint8_t *)physical; }
+static inline uint32_t mmio_read32(uintptr_t address) {
+    return *(volatile uint32_t *)address;
+}
+static inline void mmio_write32(uintptr_t address, uint32_t value) {
+    *(volatile uint32_t *)address = value;
+}
+static inline uint64_t arch_physical(const void *memory) {
+    return (uintptr_t)memory;
+}
+static inline uint8_t *arch_virtual(uint64_t physical) {
+    return (uint8_t *)physical;
+}
 
 #endif

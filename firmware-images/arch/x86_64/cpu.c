@@ -5,7 +5,7 @@
 
 #define IOAPIC 0xfec00000u
 #define IOAPIC_DATA 0x10u
-#define IOAPIC_PINS 0x10u  /* register of pin 0; two for each */
+#define IOAPIC_PINS 0x10u /* register of pin 0; two for each */
 #define VIRTIO_FIRST_PIN 5u
 #define LOCAL_APIC_SPURIOUS 0xfee000f0u
 #define LOCAL_APIC_ON 0x100u

@@ -5,12 +5,23 @@
 #include <edge/guest.h>
 
 enum {
-    MAGIC = 0x000, VERSION = 0x004, TYPE = 0x008,
-    DEVICE_FEATURES = 0x010, DEVICE_FEATURES_PART = 0x014,
-    DRIVER_FEATURES = 0x020, DRIVER_FEATURES_PART = 0x024,
-    QUEUE = 0x030, QUEUE_MAX = 0x034, QUEUE_SIZE = 0x038, QUEUE_READY = 0x044,
-    NOTIFY = 0x050, INTERRUPT_ACKNOWLEDGE = 0x064, STATUS = 0x070,
-    TABLE = 0x080, AVAILABLE = 0x090, USED = 0x0a0,
+    MAGIC = 0x000,
+    VERSION = 0x004,
+    TYPE = 0x008,
+    DEVICE_FEATURES = 0x010,
+    DEVICE_FEATURES_PART = 0x014,
+    DRIVER_FEATURES = 0x020,
+    DRIVER_FEATURES_PART = 0x024,
+    QUEUE = 0x030,
+    QUEUE_MAX = 0x034,
+    QUEUE_SIZE = 0x038,
+    QUEUE_READY = 0x044,
+    NOTIFY = 0x050,
+    INTERRUPT_ACKNOWLEDGE = 0x064,
+    STATUS = 0x070,
+    TABLE = 0x080,
+    AVAILABLE = 0x090,
+    USED = 0x0a0,
 };
 enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8 };
 
@@ -20,8 +31,12 @@ enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8 };
 
 static uintptr_t device;
 
-static uint32_t get(unsigned offset) { return mmio_read32(device + offset); }
-static void set(unsigned offset, uint32_t value) { mmio_write32(device + offset, value); }
+static uint32_t get(unsigned offset) {
+    return mmio_read32(device + offset);
+}
+static void set(unsigned offset, uint32_t value) {
+    mmio_write32(device + offset, value);
+}
 
 static void set_address(unsigned offset, const void *memory) {
     uint64_t address = arch_physical(memory);
@@ -73,7 +88,9 @@ void virtio_queue(struct virtq *queue, uint16_t index, uint16_t size) {
     set(QUEUE_READY, 1);
 }
 
-void virtio_start(void) { set(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK); }
+void virtio_start(void) {
+    set(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+}
 
 void virtio_notify(struct virtq *queue) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -81,4 +98,6 @@ void virtio_notify(struct virtq *queue) {
         mmio_write32(queue->doorbell, queue->index);
 }
 
-void virtio_acknowledge(void) { set(INTERRUPT_ACKNOWLEDGE, EVERY_INTERRUPT); }
+void virtio_acknowledge(void) {
+    set(INTERRUPT_ACKNOWLEDGE, EVERY_INTERRUPT);
+}

@@ -5,16 +5,32 @@
 #include <edge/guest.h>
 
 enum { /* configuration space */
-    ID = 0x00, COMMAND = 0x04, BAR_4 = 0x20, BAR_5 = 0x24, CAPABILITIES = 0x34,
+       ID = 0x00,
+       COMMAND = 0x04,
+       BAR_4 = 0x20,
+       BAR_5 = 0x24,
+       CAPABILITIES = 0x34,
 };
 enum { /* a capability */
-    LINK = 0, WHERE = 4, OFFSET = 8, MULTIPLIER = 16,
+       LINK = 0,
+       WHERE = 4,
+       OFFSET = 8,
+       MULTIPLIER = 16,
 };
 enum { COMMON = 1, NOTIFY = 2, ISR = 3, KINDS = 4 };
 enum { /* the common structure */
-    DEVICE_FEATURES_PART = 0x00, DEVICE_FEATURES = 0x04, DRIVER_FEATURES_PART = 0x08, DRIVER_FEATURES = 0x0c,
-    STATUS = 0x14, QUEUE = 0x16, QUEUE_SIZE = 0x18, QUEUE_ENABLE = 0x1c, QUEUE_DOORBELL = 0x1e,
-    TABLE = 0x20, AVAILABLE = 0x28, USED = 0x30,
+       DEVICE_FEATURES_PART = 0x00,
+       DEVICE_FEATURES = 0x04,
+       DRIVER_FEATURES_PART = 0x08,
+       DRIVER_FEATURES = 0x0c,
+       STATUS = 0x14,
+       QUEUE = 0x16,
+       QUEUE_SIZE = 0x18,
+       QUEUE_ENABLE = 0x1c,
+       QUEUE_DOORBELL = 0x1e,
+       TABLE = 0x20,
+       AVAILABLE = 0x28,
+       USED = 0x30,
 };
 enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8 };
 
@@ -99,7 +115,9 @@ void virtio_queue(struct virtq *queue, uint16_t index, uint16_t size) {
     mmio_write16(common + QUEUE_ENABLE, 1);
 }
 
-void virtio_start(void) { mmio_write8(common + STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK); }
+void virtio_start(void) {
+    mmio_write8(common + STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+}
 
 void virtio_notify(struct virtq *queue) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -107,4 +125,6 @@ void virtio_notify(struct virtq *queue) {
         mmio_write16(queue->doorbell, queue->index);
 }
 
-void virtio_acknowledge(void) { (void)mmio_read8(isr); }
+void virtio_acknowledge(void) {
+    (void)mmio_read8(isr);
+}
