@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
-from zlib import crc32
 
 import aiocoap
 from aiocoap.error import Error as CoapError
@@ -18,8 +17,8 @@ from edgeagent.errors import UnreachableError
 from .address import Address
 from .message import Message
 
-DEVICES = 16
-"""Endpoints that messages come from; each has one request under way (RFC 7252 section 4.7, NSTART)."""
+DEVICES = 256
+"""Endpoints that messages come from, at most; each has one request under way (RFC 7252 section 4.7, NSTART)."""
 QUEUE = 64
 """Messages that wait for one endpoint."""
 TRIES = 20
@@ -28,13 +27,17 @@ PATIENCE_S = 60
 
 
 class CoapOutbox:
-    """Sends from DEVICES endpoints; messages of one path keep to one of them, and so in order."""
+    """Each path has an endpoint, up to DEVICES of them, and so its messages come in order.
+
+    As devices do: one that shared its endpoint with others would wait for their answers, and its readings came late.
+    """
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="coap")
         self._queues: list[asyncio.Queue[Message]] = []
+        self._endpoints: dict[str, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._contexts: list[aiocoap.Context] = []
         self._fault: UnreachableError | None = None
@@ -42,19 +45,17 @@ class CoapOutbox:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._call(self._start()).result()
         return self
 
     def _call(self, what: object) -> Future[None]:
         return asyncio.run_coroutine_threadsafe(what, self._loop)  # type: ignore[arg-type]
 
     async def _start(self) -> None:
-        for _ in range(DEVICES):
-            context = await aiocoap.Context.create_client_context()
-            queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE)
-            self._contexts.append(context)
-            self._queues.append(queue)
-            self._tasks.append(asyncio.create_task(self._endpoint(context, queue)))
+        context = await aiocoap.Context.create_client_context()
+        queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE)
+        self._contexts.append(context)
+        self._queues.append(queue)
+        self._tasks.append(asyncio.create_task(self._endpoint(context, queue)))
 
     async def _endpoint(self, context: aiocoap.Context, queue: asyncio.Queue[Message]) -> None:
         while True:
@@ -89,7 +90,10 @@ class CoapOutbox:
         """Queue for the path's endpoint; waits while QUEUE messages wait there."""
         if self._fault:
             raise self._fault
-        queue = self._queues[crc32(message.topic.encode()) % DEVICES]
+        number = self._endpoints.setdefault(message.topic, len(self._endpoints) % DEVICES)
+        if number == len(self._queues):
+            self._call(self._start()).result()
+        queue = self._queues[number]
         try:
             self._call(queue.put(message)).result(PATIENCE_S)
         except TimeoutError:

@@ -46,7 +46,7 @@ class MqttOutbox:
             try:
                 client.connect(self._address.host, self._address.port)
             except OSError as error:
-                raise self._unreachable(f"the broker doesn't answer: {error}") from error
+                raise self._unreachable(f"the broker doesn't answer: {error.strerror or error}") from error
             client.loop_start()
             if not connected.wait(PATIENCE_S):
                 raise self._unreachable(f"the broker didn't accept the connection in {PATIENCE_S} s")
