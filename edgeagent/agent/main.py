@@ -115,6 +115,7 @@ class Agent:
                 self._writer,
                 lambda: arrival.read(self._clock.now_ms(), self._clock.monotonic(), self._clock.synchronised),
                 self._clock.monotonic,
+                newest,
                 lambda: self._heard,
             )
             units: list[UnitRuntime] = []
@@ -236,9 +237,9 @@ def recall(journals: Iterable[UnitJournal]) -> tuple[int, int]:
     """What the newest segments of the logs remember: the newest arrival time (ms) and the newest MQTT tag."""
     newest, tag = 0, 0
     for journal in journals:
-        readings = list(journal.log.tail())
-        newest = max([newest, *(one.time_ms for one in readings)])
-        tag = max(tag, newest_mqtt(one.tag for one in readings))
+        for one in journal.log.tail():
+            newest = max(newest, one.time_ms)
+            tag = max(tag, newest_mqtt((one.tag,)))
     return newest, tag
 
 

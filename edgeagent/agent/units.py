@@ -38,6 +38,8 @@ class Shared:
     writer: Writer
     arrival: Callable[[], int]
     monotonic: Callable[[], float]
+    newest: int
+    """The newest arrival time in any log at the start, ms."""
     heard: Callable[[], bool]
     """Whether every source can be heard now."""
 
@@ -66,6 +68,7 @@ class UnitRuntime:
             shared.monotonic,
             journal.log.tail,
             rate_limit(unit.rate, unit.source_rate),
+            shared.newest,
         )
         self.pipeline = Pipeline(
             unit,

@@ -47,7 +47,8 @@ class GateCounts:
 class Gate:
     """Numbers messages and frames them. The group it collects belongs to the committer, who takes it whole.
 
-    arrival and monotonic give ms and seconds; tail gives what the log's newest segments hold.
+    arrival and monotonic give ms and seconds; tail gives what the log's newest segments hold; newest: the newest
+    arrival time in the log, ms.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class Gate:
         monotonic: Callable[[], float],
         tail: Callable[[], Iterable[Reading]],
         rate: Rate | None,
+        newest: int = 0,
     ) -> None:
         self.counts = GateCounts()
-        self.last_arrival = 0
+        self.newest_arrival = newest
+        """Of all that the log ever held, ms: also of what a clock said that was set back since."""
         self.wake: Callable[[], None] = lambda: None
         """Called with the first frame of a group."""
         self.enough: Callable[[], None] = lambda: None
@@ -106,7 +109,7 @@ class Gate:
             return Taken.DROPPED
         if self._index is not None:
             self._index.add(tag, topic, payload)
-        now = self.last_arrival = self._arrival()
+        now = self._now()
         counts = self.counts
         counts.readings += 1
         counts.bytes_in += len(topic) + len(payload)
@@ -115,9 +118,13 @@ class Gate:
 
     def stamp(self, make: Callable[[int, int], bytes]) -> int:
         """Put a tick or drain into the sequence (make: messages.tick or messages.drain); its seq."""
-        self.last_arrival = self._arrival()
-        self._put(make(self._next_seq, self.last_arrival))
+        self._put(make(self._next_seq, self._now()))
         return self._next_seq - 1
+
+    def _now(self) -> int:
+        now = self._arrival()
+        self.newest_arrival = max(self.newest_arrival, now)
+        return now
 
     def _put(self, frame: bytes) -> None:
         group = self._group

@@ -262,3 +262,18 @@ def test_arrival_never_goes_back_unsynchronised(reads):
         now = clock.read(wall, monotonic, no)
         assert now >= last >= 0
         last = now
+
+
+def test_the_newest_arrival_stays_though_the_clock_is_set_back():
+    one = Gate(1, lambda: Times.ms, lambda: 0.0, list, None, newest=NOW + 5)
+    put(one)
+    assert one.newest_arrival == NOW + 5
+    Times.ms = NOW + 9
+    try:
+        put(one)
+        assert one.newest_arrival == NOW + 9
+        Times.ms = NOW
+        put(one)
+        assert one.newest_arrival == NOW + 9
+    finally:
+        Times.ms = NOW
