@@ -56,11 +56,15 @@ class CheckpointPlan:
     fed: int = 0
     asked: bool = False
 
-    def wants(self, now: float) -> bool:
-        """Whether to ask now."""
-        if self.asked or not self.fed:
+    def wants(self, now: float, *, pressed: bool = False) -> bool:
+        """Whether to ask now. pressed: the log is full, and a state would let it be trimmed."""
+        if self.asked or not (self.fed or pressed):
             return False
-        return self.fed >= max(MIN_LOG_BYTES, STATE_FACTOR * self.state_bytes) or now - self.at >= MAX_AGE_S
+        return (
+            pressed
+            or self.fed >= max(MIN_LOG_BYTES, STATE_FACTOR * self.state_bytes)
+            or now - self.at >= MAX_AGE_S
+        )
 
     def ask(self, now: float) -> None:
         """The guest was asked."""

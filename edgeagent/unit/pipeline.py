@@ -103,6 +103,8 @@ class Pipeline:
         config = checkpoint.config
         self._ticks = TickPlan(config["window"] + config["lateness"])
         self._pending_checkpoint: Checkpoint | None = None
+        self._trimmable = 0
+        """The log was trimmed as far as this input allows."""
         self._last_reject = checkpoint.seq
         self._roomy: list[Callable[[], None]] = []
         self._first = asyncio.Event()
@@ -149,7 +151,7 @@ class Pipeline:
     def said(self, message: Summary | Report, kind: int, body: bytes) -> None:
         """The guest said something for the cloud. GuestError when it can't be true."""
         if self.outbox.take(
-            message, kind, body, self.gate.last_arrival or self._arrival(), self._monotonic()
+            message, kind, body, self.gate.newest_arrival or self._arrival(), self._monotonic()
         ):
             self._outputs.set()
 
@@ -157,8 +159,18 @@ class Pipeline:
         """The guest acknowledged input through seq."""
         self.acked = max(self.acked, seq)
         self._moved.set()
-        if self.guest is not None and self.plan.wants(self._monotonic()) and self.guest.request_checkpoint():
-            self.plan.ask(self._monotonic())
+        self._ask_for_state()
+
+    def _ask_for_state(self) -> None:
+        # A full log takes nothing more, so nothing more would ever be fed: then only what can be trimmed counts.
+        pressed = self.log.full and self.acked > self._trimmable
+        now = self._monotonic()
+        if (
+            self.guest is not None
+            and self.plan.wants(now, pressed=pressed)
+            and self.guest.request_checkpoint()
+        ):
+            self.plan.ask(now)
 
     def rejected(self, seq: int, reason: int, offset: int) -> None:
         """The guest could make nothing of a payload. It says so again after a restart; it is counted once."""
@@ -232,7 +244,6 @@ class Pipeline:
                     self.log.commit(sync=self._sync)
 
                 await self._retrying(lambda: self._writer(work), "input log")
-                self.plan.fed += len(data)
             self.gate.committed()
         if self.guest is not None:
             self.guest.wake()
@@ -242,6 +253,7 @@ class Pipeline:
         while True:
             await asyncio.sleep(INTERVAL_MS / 1000)
             self.gate.forget_index()
+            self._ask_for_state()
             if self._ticks.due(self.gate.counts.readings, heard=self._heard() and not self.full):
                 self.gate.stamp(messages.tick)
 
@@ -285,7 +297,8 @@ class Pipeline:
         """Make a checkpoint the one that the next guest starts from."""
 
         def work() -> None:
-            self.log.trim(self._keeper.keep(checkpoint))
+            self._trimmable = self._keeper.keep(checkpoint)
+            self.log.trim(self._trimmable)
 
         await self._retrying(lambda: self._writer(work), "checkpoint")
         self.checkpoint = checkpoint
@@ -332,4 +345,6 @@ class _Feed:
 
     def read(self, max_bytes: int) -> bytes:
         """Whole frames; b"" for now."""
-        return b"" if self._pipeline.blocked else self._reader.read(max_bytes)
+        data = b"" if self._pipeline.blocked else self._reader.read(max_bytes)
+        self._pipeline.plan.fed += len(data)
+        return data

@@ -241,6 +241,9 @@ def test_a_checkpoint_is_asked_for_when_enough_was_fed():
             for _ in range(9):
                 put(one.gate, bytes(131_000))
             await until(lambda: disk.durable_seq == 9)
+            feed = one.input_after(0)
+            while feed.read(1 << 20):
+                pass
             one.processed(9)
             one.processed(10)
             assert guest.asked == 1
@@ -250,6 +253,26 @@ def test_a_checkpoint_is_asked_for_when_enough_was_fed():
             one.plan.fed = 1 << 21
             one.processed(11)
             assert guest.asked == 2
+
+    drive(body)
+
+
+def test_a_full_log_is_reason_enough_for_a_checkpoint():
+    """After a restart the guest may be through with a full log: nothing more is fed until it is trimmed."""
+
+    async def body():
+        disk, guest = Disk(), Guest()
+        disk.full = True
+        async with running(disk, guest) as one:
+            one.processed(7)
+            assert guest.asked == 1
+            one.processed(7)
+            assert guest.asked == 1
+            one.stated(7, 0, b"state", "aggregate", 1)
+            await until(lambda: disk.trimmed == 7)
+            # What can be trimmed is trimmed; asking again would bring nothing.
+            one.processed(7)
+            assert guest.asked == 1
 
     drive(body)
 
