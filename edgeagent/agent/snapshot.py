@@ -22,6 +22,7 @@ from .units import UnitRuntime
 
 RING_LINES = 20
 """Of a dead guest's log ring, in the status."""
+STAYS_DOWN = "It was started too often and stays down; its readings wait in the log. Mend the cause, then restart the agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,8 @@ def _degraded(parts: Parts, found: dict[str, Any]) -> Any:
         if unit.settling:
             yield f"unit {name}: finishes what was begun with the former configuration"
         if guest.state in (State.FAILED, State.WAITING):
-            yield f"unit {name}: guest {guest.state.value}: {guest.crash or 'no reason known'}"
+            what = f"unit {name}: guest {guest.state.value}: {guest.crash or 'no reason known'}"
+            yield f"{what}. {STAYS_DOWN}" if guest.state is State.FAILED else what
         if unit.pipeline.faults.disk:
             yield f"unit {name}: {unit.pipeline.faults.disk}"
         elif unit.pipeline.full:
