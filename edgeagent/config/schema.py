@@ -103,7 +103,7 @@ class Unit:
     app: str = setting(r.name, "aggregate", "image's name below board.images/ARCH")
     image: Path | None = setting(r.optional(r.path), None, "image file, instead of app")
     accelerator: str = setting(r.choice("auto", "kvm", "tcg"), "auto", "auto: what the probe chose")
-    memory: int = setting(r.size("2MiB", "1GiB"), "8MiB", "guest RAM")
+    memory: int = setting(r.size("2MiB", "1GiB"), "12MiB", "guest RAM")
     starts: int = setting(
         r.whole(1, 10_000), 10, "starts of the guest within ten minutes before it stays down"
     )
