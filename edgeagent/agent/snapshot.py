@@ -22,7 +22,7 @@ from .units import UnitRuntime
 
 RING_LINES = 20
 """Of a dead guest's log ring, in the status."""
-STAYS_DOWN = "It was started too often and stays down; its readings wait in the log. Mend the cause, then restart the agent"
+STAYS_DOWN = "It was started too often; its readings wait in the log. Mend the cause, then restart the agent"
 
 
 @dataclass(frozen=True, slots=True)

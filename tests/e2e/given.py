@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from contextlib import closing, suppress
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -36,7 +36,7 @@ class Devices:
         self._client.max_inflight_messages_set(1000)
         self._client.max_queued_messages_set(0)
 
-    def __enter__(self) -> Devices:
+    def __enter__(self) -> Self:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         return self

@@ -15,8 +15,13 @@ from edgeagent.sim.chain import Chain, toml
 from tests.e2e.given import Devices, collected, degraded, edit, now, outs, status_until, taken
 
 UNIT = {
-    "topics": ["home/+"], "memory": "12MiB", "window": "3s", "lateness": "1s", "accelerator": "tcg", "fields": ["a", "b"],
-}  # fmt: skip
+    "topics": ["home/+"],
+    "memory": "12MiB",
+    "window": "3s",
+    "lateness": "1s",
+    "accelerator": "tcg",
+    "fields": ["a", "b"],
+}
 SENSORS = 8
 
 
