@@ -23,6 +23,8 @@ from edgeagent.seal.keys import MAX_STATEMENT, VerifyKey, read_publics, read_rot
 from edgeagent.seal.keystore import MAX_PUBLIC
 from edgeagent.uplink import topics
 
+from .words import examples
+
 if TYPE_CHECKING:
     from edgeagent.collector.store import Store
 
@@ -30,7 +32,10 @@ DATABASE = "sqlite:////var/lib/edgeagent/collector.db"
 KEYS = Path("/var/lib/edgeagent/collector-keys")
 
 _path = click.Path(path_type=Path)
-DATABASE_HELP = "sqlite: or postgresql: URL."
+COSE_SIGN1 = b"\xd2"
+"""First byte of a rotation's statement (RFC 9052 section 4.2, tag 18)."""
+
+DATABASE_HELP = "sqlite: or postgresql: URL; also before the command, or in EDGEAGENT_DATABASE."
 
 
 def _given(context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
@@ -38,7 +43,7 @@ def _given(context: click.Context, _parameter: click.Parameter, value: str | Non
     return value or str(context.parent.params["database"] if context.parent else DATABASE)
 
 
-_database = click.option("--database", callback=_given, help=DATABASE_HELP)
+_database = click.option("--database", metavar="URL", callback=_given, help=DATABASE_HELP)
 _json = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON value on each line.")
 
 
@@ -56,8 +61,8 @@ def _extra(module: str) -> Any:
 
 
 @contextmanager
-def _store(url: str) -> Iterator[Store]:
-    store: Store = _extra("edgeagent.collector.store").Store(url)
+def _store(url: str, *, create: bool = True) -> Iterator[Store]:
+    store: Store = _extra("edgeagent.collector.store").Store(url, create=create)
     try:
         yield store
     finally:
@@ -66,15 +71,32 @@ def _store(url: str) -> Iterator[Store]:
 
 @click.group(
     invoke_without_command=True,
-    epilog="Example: edgeagent collect --database sqlite:///batches.db --broker mqtts://broker.example --keys ./keys",
+    epilog=examples(
+        "edgeagent collect --database sqlite:///batches.db --broker mqtts://broker.example --keys ./keys",
+        "edgeagent collect boards --database sqlite:///batches.db",
+    ),
 )
 @click.option(
-    "--database", default=DATABASE, show_default=True, envvar="EDGEAGENT_DATABASE", help=DATABASE_HELP
+    "--database",
+    metavar="URL",
+    default=DATABASE,
+    show_default=True,
+    envvar="EDGEAGENT_DATABASE",
+    show_envvar=True,
+    help="sqlite: or postgresql: URL.",
 )
-@click.option("--broker", default="mqtt://localhost", show_default=True, help="mqtt:// or mqtts:// URL.")
+@click.option(
+    "--broker",
+    metavar="URL",
+    default="mqtt://localhost",
+    show_default=True,
+    help="mqtt:// or mqtts:// address.",
+)
 @click.option("--keys", type=_path, default=KEYS, show_default=True, help="Folder of the collector's keys.")
-@click.option("--name", default="", help="Keep this collector's session at the broker while it is away.")
-@click.option("--user", default="", help="User at the broker.")
+@click.option(
+    "--name", metavar="NAME", default="", help="Keep this collector's session at the broker while it is away."
+)
+@click.option("--user", metavar="USER", default="", help="User at the broker.")
 @click.option("--password-file", type=_path, help="File whose first line is the password.")
 @click.option("--ca", type=_path, help="CA certificates; default: the system's.")
 @click.option("--certificate", type=_path, help="Client certificate.")
@@ -94,11 +116,14 @@ def collect(
     key: Path | None,
     as_json: bool,
 ) -> None:
-    """Receive, verify and store batches until SIGTERM; or, with a command, look after what is stored."""
+    """Receive, verify and store batches.
+
+    Without a command it receives until SIGTERM; with one it looks after what is stored.
+    """
     if context.invoked_subcommand:
         return
-    if name:
-        topics.check_board(name)
+    if name and not topics.is_name(name):
+        raise ConfigError(f"{name!r} can't be a collector's name", where="--name", remedy=topics.NAME_RULE)
     mqtt = _extra("edgeagent.collector.mqtt")
     config = mqtt.CollectorConfig(
         database,
@@ -142,13 +167,16 @@ def _print_line(event: dict[str, Any]) -> None:
     print(f"{event['event']}: {words}", flush=True)
 
 
-@collect.command(epilog="Example: edgeagent collect enroll --database sqlite:///batches.db attic attic.pem")
+@collect.command(epilog=examples("edgeagent collect enroll --database sqlite:///batches.db attic attic.pem"))
 @_database
 @click.argument("board")
 @click.argument("file", type=_path)
 @click.option("--retire", metavar="KID", help="Refuse this key of the board from now on.")
 def enroll(database: str, board: str, file: Path, retire: str | None) -> None:
-    """Let BOARD deliver. FILE has its public key (`edgeagent keys public`) or the statement of a rotation."""
+    """Let a board deliver.
+
+    FILE has the public key of BOARD (`edgeagent keys public`) or the statement of a rotation (`edgeagent keys rotate`).
+    """
     topics.check_board(board)
     now = SystemClock().now_ms()
     try:
@@ -174,6 +202,12 @@ def _enrollable(store: Store, board: str, data: bytes, file: Path) -> VerifyKey:
                 remedy="For a new key of a known board give the statement of `edgeagent keys rotate`.",
             )
         return signers[0]
+    if not data.startswith(COSE_SIGN1):
+        raise ConfigError(
+            "neither a public key in PEM nor the statement of a rotation",
+            where=str(file),
+            remedy="Make it on the board: edgeagent keys public, or edgeagent keys rotate.",
+        )
     known = store.keys(board)
     if not known:
         raise ConfigError(
@@ -185,29 +219,36 @@ def _enrollable(store: Store, board: str, data: bytes, file: Path) -> VerifyKey:
     return rotation.new
 
 
-@collect.command(epilog="Example: edgeagent collect boards --json")
+@collect.command(epilog=examples("edgeagent collect boards --json"))
 @_database
 @_json
 def boards(database: str, as_json: bool) -> None:
-    """List enrolled boards, their keys, and how much each delivered."""
+    """List enrolled boards, their keys, and what each delivered."""
     from edgeagent.collector.export import iso  # noqa: PLC0415 - beside the store it is for
 
-    with _store(database) as store:
-        for one in store.boards():
-            if as_json:
-                _print_json(asdict(one))
-            else:
-                newest = iso(one.newest_ms) if one.newest_ms is not None else "never"
-                keys = " ".join([*one.keys, *(f"({kid} retired)" for kid in one.retired)])
-                click.echo(f"{one.name:20}  {one.batches:8} batches  newest {newest}  keys {keys}")
+    with _store(database, create=False) as store:
+        known = list(store.boards())
+    for one in known:
+        if as_json:
+            _print_json(asdict(one))
+        else:
+            newest = iso(one.newest_ms) if one.newest_ms is not None else "never"
+            keys = [*(f"key {kid}" for kid in one.keys), *(f"retired key {kid}" for kid in one.retired)]
+            click.echo(f"{one.name}: {one.batches} batches, the newest {newest}")
+            click.echo(f"    {', '.join(keys)}")
+    if not known and not as_json:
+        click.echo("no board is enrolled")
 
 
-@collect.command(epilog="Example: edgeagent collect gaps --database sqlite:///batches.db")
+@collect.command(epilog=examples("edgeagent collect gaps --database sqlite:///batches.db"))
 @_database
 @_json
 def gaps(database: str, as_json: bool) -> int:
-    """List batches and outputs that never arrived; exit code 1 when there are any."""
-    with _store(database) as store:
+    """List what never arrived.
+
+    Exit code 1 when batches or outputs are missing.
+    """
+    with _store(database, create=False) as store:
         found = store.gaps()
     for one in found:
         if as_json:
@@ -232,21 +273,33 @@ def _time(_context: click.Context, _parameter: click.Parameter, value: str | Non
 
 
 @collect.command(
-    epilog="Example: edgeagent collect export --format csv --board attic --since 2026-05-01 > attic.csv"
+    epilog=examples("edgeagent collect export --format csv --board attic --since 2026-05-01 > attic.csv")
 )
 @_database
-@click.option("--format", "how", type=click.Choice(["csv", "senml"]), default="csv", show_default=True)
-@click.option("--board", help="Only this board's.")
-@click.option("--unit", help="Only this unit's.")
-@click.option("--since", callback=_time, help="Windows that start then or later.")
-@click.option("--until", callback=_time, help="Windows that start before then.")
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice(["csv", "senml"]),
+    default="csv",
+    show_default=True,
+    help="What to write.",
+)
+@click.option("--board", metavar="NAME", help="Only this board's.")
+@click.option("--unit", metavar="NAME", help="Only this unit's.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=_time,
+    help="Windows that start then or later, such as 2026-05-01 or 2026-05-01T12:00:00+02:00.",
+)
+@click.option("--until", metavar="TIME", callback=_time, help="Windows that start before then.")
 def export(
     database: str, how: str, board: str | None, unit: str | None, since: int | None, until: int | None
 ) -> None:
-    """Write summaries to standard output as CSV or SenML JSON."""
+    """Write summaries as CSV or SenML JSON."""
     formats = importlib.import_module("edgeagent.collector.export")
     choice = _extra("edgeagent.collector.store").Choice(board, unit, since, until)
-    with _store(database) as store:
+    with _store(database, create=False) as store:
         lines = formats.csv_lines if how == "csv" else formats.senml_lines
         for line in lines(store.summaries(choice)):
             sys.stdout.write(line)

@@ -5,8 +5,16 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from .words import examples
 
-@click.command(epilog="Example: edgeagent completion bash > /etc/bash_completion.d/edgeagent")
+
+@click.command(
+    epilog=examples(
+        "edgeagent completion bash > /etc/bash_completion.d/edgeagent",
+        "source <(edgeagent completion zsh)",
+        "edgeagent completion fish > ~/.config/fish/completions/edgeagent.fish",
+    )
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script for SHELL."""

@@ -12,20 +12,23 @@ from pathlib import Path
 from typing import Any, Self
 
 import click
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from edgeagent.errors import EdgeAgentError
+from edgeagent.errors import ConfigError, EdgeAgentError, EnvironmentFaultError
 from edgeagent.quantities import show_size
 from edgeagent.sim.broker import Broker, free_port
 from edgeagent.sim.chain import BOARD, EDGEAGENT, Chain
 from edgeagent.sim.truth_file import Told, told
 from edgeagent.sim.verdict import faults_of, wait_for_all
 
-from .durations import duration as ms
+from .durations import at_least
+from .numbers import Number
+from .progress import working
+from .words import examples
 
 QUANTILES = (500, 950)
 SERIES = 8
@@ -36,20 +39,46 @@ QUIET_S = 15.0
 SHOW_S = 0.5
 PLAIN_S = 5.0
 """Between two lines where the output is no terminal."""
+BAR = 50
+"""Columns of the progress."""
 SHOWN = 20
 """Differences that are printed."""
 IMAGES = Path("build/images")
 
 
-@click.command(epilog="Example: edgeagent demo --for 30s --sensors 200")
-@click.option("--for", "duration", type=ms, default="30s", show_default=True, help="How long sensors send.")
-@click.option("--sensors", type=click.IntRange(1, 10_000), default=100, show_default=True)
-@click.option(
-    "--rate", type=click.FloatRange(0.1, 20_000), help="Readings/s of all together; default: one each."
+@click.command(
+    epilog=examples(
+        "edgeagent demo --for 30s --sensors 200", "edgeagent demo --for 5m --window 60s --keep ./demo"
+    )
 )
-@click.option("--window", type=ms, default="5s", show_default=True, help="Length of a window.")
-@click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto", show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--for", "duration", type=at_least("1ms"), default="30s", show_default=True, help="How long sensors send."
+)
+@click.option(
+    "--sensors",
+    metavar="COUNT",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="How many; a tenth of them speak CoAP.",
+)
+@click.option(
+    "--rate",
+    metavar="NUMBER",
+    type=Number(0.1, 20_000),
+    help="Readings/s of all together; default: one each.",
+)
+@click.option("--window", type=at_least("1s"), default="5s", show_default=True, help="Length of a window.")
+@click.option(
+    "--accel",
+    type=click.Choice(["auto", "kvm", "tcg"]),
+    default="auto",
+    show_default=True,
+    help="What runs the guest; auto: what the probe chooses.",
+)
+@click.option(
+    "--seed", metavar="NUMBER", type=int, default=1, show_default=True, help="Equal seeds say equal things."
+)
 @click.option(
     "--images", type=click.Path(path_type=Path), default=IMAGES, show_default=True, help="Guest images."
 )
@@ -66,25 +95,29 @@ def demo(
     images: Path,
     keep: Path | None,
 ) -> int:
-    """Sensors, broker, agent, unikernel, sealed uplink, collector: all real, all here; then check every window.
+    """Run the whole chain here, for real, and check every window.
+
+    A home of simulated sensors, a broker, the agent, a unikernel, the sealed uplink, a collector with its database.
 
     Exit code 0 only if every window in the collector's database is what the sensors sent.
     """
     console = Console()
     with ExitStack() as stack:
+        if keep:
+            _use(keep)
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeagent-demo-")))
-        console.print("starting broker, collector, agent and guest ...")
-        broker = stack.enter_context(Broker())
-        port = free_port()
-        chain = stack.enter_context(
-            Chain(
-                folder.absolute(),
-                broker.url,
-                images.absolute(),
-                unit=_unit(sensors, window, accel),
-                sections={"coap": {"host": "127.0.0.1", "port": port}},
+        with working("starting broker, collector, agent and guest"):
+            broker = stack.enter_context(Broker())
+            port = free_port()
+            chain = stack.enter_context(
+                Chain(
+                    folder.absolute(),
+                    broker.url,
+                    images.absolute(),
+                    unit=_unit(sensors, window, accel),
+                    sections={"coap": {"host": "127.0.0.1", "port": port}},
+                )
             )
-        )
         truth = folder / "truth.jsonl"
         words = [
             *("--broker", broker.url, "--coap", f"coap://127.0.0.1:{port}", "--truth", str(truth)),
@@ -116,6 +149,21 @@ def demo(
     return _verdict(console, sent, last, faults)
 
 
+def _use(folder: Path) -> None:
+    """Of former demos it would have other windows in its database."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as error:
+        raise EnvironmentFaultError(
+            f"the folder can't be used: {error.strerror}",
+            where=str(folder),
+            remedy="Give --keep another one.",
+        ) from None
+    if used:
+        raise ConfigError("the folder isn't empty", where=str(folder), remedy="Give --keep a new one.")
+
+
 def _unit(sensors: int, window: int, accel: str) -> dict[str, object]:
     """The unit's settings: room for all series of the home."""
     series = SERIES * sensors
@@ -131,7 +179,7 @@ def _unit(sensors: int, window: int, accel: str) -> dict[str, object]:
 
 @dataclass
 class Screen:
-    """Live tables on a terminal, a line now and then elsewhere."""
+    """A live table on a terminal, a line now and then elsewhere."""
 
     console: Console
     seconds: float
@@ -170,15 +218,19 @@ class Screen:
                 soft_wrap=True,
             )
 
-    def _tables(self, status: dict[str, Any]) -> Group:
-        part = min(1.0, (time.monotonic() - self._began) / self.seconds)
+    def _tables(self, status: dict[str, Any]) -> Table:
+        passed = time.monotonic() - self._began
         unit, uplink = status["units"][0], status["uplink"]
         guest = unit["guest"]
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-        rows = {
+        rows: dict[str, RenderableType] = {
+            "sensors": ProgressBar(total=self.seconds, completed=min(passed, self.seconds), width=BAR)
+            if passed < self.seconds
+            else "have said all; waiting for the last windows",
             "readings": f"{unit['readings']:,}  ({self._rate:,.0f}/s)",
             "not counted": ", ".join(f"{count} {word}" for word, count in unit["not_counted"].items()) or "0",
-            "guest": f"{guest['state']}, {unit['image']['bytes']:,} bytes of image, started {guest['starts']} times",
+            "guest": f"{guest['state']}, {unit['image']['bytes']:,} bytes of image, "
+            + ("started once" if guest["starts"] == 1 else f"started {guest['starts']} times"),
             "accelerator": f"{guest['accelerator']}: {guest['why']}",
             "jail": "; ".join(guest["jail"]),
             "summaries": f"{unit['summaries']:,} in {uplink['stored']:,} sealed batches, "
@@ -188,7 +240,7 @@ class Screen:
         }
         for name, value in rows.items():
             table.add_row(Text(name, style="dim"), value)
-        return Group(ProgressBar(total=1.0, completed=part, width=60), table)
+        return table
 
 
 def _reduction(status: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from edgeagent.errors import ConfigError
@@ -14,3 +16,16 @@ def duration(text: str) -> int:
         return duration_ms(text)
     except ConfigError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def at_least(least: str) -> Callable[[str], int]:
+    """A click type: durations that aren't shorter than least."""
+
+    def read(text: str) -> int:
+        ms = duration(text)
+        if ms < duration_ms(least):
+            raise click.BadParameter(f"{text!r} is shorter than {least}")
+        return ms
+
+    read.__name__ = duration.__name__  # what help shows
+    return read

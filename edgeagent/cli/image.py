@@ -13,7 +13,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from edgeagent.errors import ImageError
+from edgeagent.errors import ConfigError, ImageError
 from edgeagent.host.disk import DiskFiles
 from edgeagent.image import build as building
 from edgeagent.image import inspection
@@ -21,19 +21,24 @@ from edgeagent.image.build import ImageFile
 from edgeagent.image.inspection import ImageInfo
 from edgeagent.image.targets import TARGETS
 
+from .progress import working
+from .words import examples
+
 ALL = "all"
 BUILDERS = 2
 """Images compiled at once."""
 
 
 @click.group(
-    epilog="Example: edgeagent image build --arch x86_64 && edgeagent image inspect build/images/x86_64/echo.elf"
+    epilog=examples(
+        "edgeagent image build --arch x86_64", "edgeagent image inspect build/images/x86_64/echo.elf"
+    )
 )
 def image() -> None:
     """Build and inspect guest images."""
 
 
-@image.command(epilog="Example: edgeagent image build --arch aarch64 --app aggregate")
+@image.command(epilog=examples("edgeagent image build --arch aarch64 --app aggregate"))
 @click.option(
     "--arch", type=click.Choice([*TARGETS, ALL]), default=ALL, show_default=True, help="What to build for."
 )
@@ -52,26 +57,38 @@ def image() -> None:
     help="Images go to OUT/ARCH/APP.elf.",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
-def build(arch: str, app: str, source: Path, out: Path, as_json: bool) -> None:
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+def build(arch: str, app: str, source: Path, out: Path, as_json: bool, quiet: bool) -> None:
     """Compile images from source, with clang and ld.lld."""
     wanted = [
         (one_arch, one_app)
         for one_arch in (TARGETS if arch == ALL else [arch])
         for one_app in (building.useful(source) if app == ALL else [app])
     ]
-    with ThreadPoolExecutor(BUILDERS) as pool:
-        built = list(pool.map(lambda what: building.build(source, out, *what), wanted))
+    if not wanted:
+        raise ConfigError(
+            "there are no apps", where=str(source / "app"), remedy="Give the guest sources with --source."
+        )
+    built: list[ImageFile] = []
+    with working("compiling") as say, ThreadPoolExecutor(BUILDERS) as pool:
+        for file in pool.map(lambda what: building.build(source, out, *what), wanted):
+            built.append(file)
+            say(f"compiling: {len(built)} of {len(wanted)} done, {file.path} the last")
+    if quiet:
+        return
     if as_json:
         click.echo(json.dumps([{"path": str(file.path), **_plain(file.info)} for file in built], indent=2))
     else:
         Console().print(_built(built))
 
 
-@image.command(epilog="Example: edgeagent image inspect build/images/x86_64/aggregate.elf --json")
+@image.command(epilog=examples("edgeagent image inspect build/images/x86_64/aggregate.elf --json"))
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 def inspect(file: Path, as_json: bool) -> int:
-    """Say what an image is: architecture, size (its attack surface), digest, what it declares.
+    """Say what an image is before it runs.
+
+    Architecture, size (its attack surface), digest, what it declares.
 
     Exit code 1: its build id doesn't match its bytes. 6: it can't be a guest.
     """

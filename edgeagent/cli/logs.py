@@ -9,19 +9,25 @@ import click
 
 from edgeagent.control.client import ControlClient
 
+from .words import RUNTIME, RUNTIME_HELP, examples
+
 FOLLOW_S = 0.5
 """Between questions while following."""
 
 
-@click.command(epilog="Example: edgeagent logs --lines 50 --follow")
+@click.command(epilog=examples("edgeagent logs --lines 50 --follow"))
 @click.option(
-    "--runtime",
-    type=click.Path(path_type=Path),
-    default=Path("/run/edgeagent"),
-    show_default=True,
-    help="The agent's board.runtime.",
+    "--runtime", type=click.Path(path_type=Path), default=RUNTIME, show_default=True, help=RUNTIME_HELP
 )
-@click.option("--lines", "-n", type=click.IntRange(1, 2000), default=100, show_default=True, help="How many.")
+@click.option(
+    "--lines",
+    "-n",
+    type=click.IntRange(1, 2000),
+    default=100,
+    show_default=True,
+    metavar="COUNT",
+    help="How many.",
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on until interrupted.")
 def logs(runtime: Path, lines: int, follow: bool) -> None:
     """Print the newest log lines: the agent's own and its guests'."""

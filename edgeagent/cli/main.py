@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from edgeagent import __version__
-from edgeagent.errors import EdgeAgentError
+from edgeagent.errors import EdgeAgentError, EnvironmentFaultError
+
+from .words import examples
 
 VERBS = {
     "run": ("edgeagent.cli.run", "Run the agent on this board."),
@@ -45,11 +47,20 @@ class _Lazy(click.Group):
 
 
 EXITS = """\b
-Exit codes: 0 done; 1 it was done and the answer is no; 2 bad usage or configuration; 3 the machine lacks something;
-4 a peer doesn't answer; 5 damaged data; 6 an image can't be run; 7 a guest failed; 130 interrupted."""
+Exit codes:
+  0  done                               4  a peer doesn't answer
+  1  done, and the answer is no         5  damaged data
+  2  bad usage or configuration         6  an image can't be run
+  3  the machine lacks something        7  a guest failed
+  130  interrupted
+"""
 
 
-@click.command(cls=_Lazy, epilog=EXITS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=_Lazy,
+    epilog=examples("edgeagent probe", "edgeagent demo", more=EXITS),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="edgeagent")
 def cli() -> None:
     """Runs sensor-aggregation unikernels on small boards and forwards sealed summaries."""
@@ -63,7 +74,7 @@ def main(arguments: list[str] | None = None) -> Any:
         click.echo(f"edgeagent: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"edgeagent: {_line(error)}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("edgeagent: interrupted", err=True)
@@ -72,4 +83,20 @@ def main(arguments: list[str] | None = None) -> Any:
         # The reader of our output is gone (edgeagent ... | head); nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # Rooms tell what they were about; this is the last resort.
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"edgeagent: {where}{error.strerror or error}", err=True)
+        sys.exit(EnvironmentFaultError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _line(error: click.ClickException) -> str:
+    """A usage error as one line: what, in which command, and where to read on."""
+    what = " ".join(error.format_message().split()).rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return what
+    command = context.command_path
+    where = command.removeprefix("edgeagent").strip()
+    return f"{where}: {what}. See: {command} --help" if where else f"{what}. See: {command} --help"

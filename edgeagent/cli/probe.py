@@ -22,6 +22,9 @@ from edgeagent.quantities import show_size
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.qemu import Qemu
 
+from .progress import working
+from .words import examples
+
 APP = "echo.elf"
 IMAGES = (Path("/usr/lib/edgeagent/images"), Path("build/images"))
 """Where the calibration image is looked for: as installed, and in a checkout."""
@@ -31,9 +34,7 @@ VM_USER = "edgeagent-vm"
 COLOURS = {"yes": "green", "slow": "yellow", "partial": "yellow", "no": "red", "unknown": "magenta"}
 
 
-@click.command(
-    epilog="Example: edgeagent probe --json --fresh. Exit code 0: it has an answer, whatever that is."
-)
+@click.command(epilog=examples("edgeagent probe", "edgeagent probe --json --fresh"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a panel.")
 @click.option("--fresh", is_flag=True, help="Measure again, though nothing changed since the last time.")
 @click.option(
@@ -47,18 +48,26 @@ COLOURS = {"yes": "green", "slow": "yellow", "partial": "yellow", "no": "red", "
     help=f"Folder of the remembered result (probe.json). Default: {STATE} when it may be written.",
 )
 @click.option(
-    "--vm-user", default=VM_USER, show_default=True, help="User that QEMU runs as, when we are root."
+    "--vm-user",
+    metavar="USER",
+    default=VM_USER,
+    show_default=True,
+    help="User that QEMU runs as, when we are root.",
 )
 def probe(as_json: bool, fresh: bool, image: Path | None, state: Path | None, vm_user: str) -> None:
-    """Test KVM on this board by using it: open it, make a VM, run a guest in it, and time that."""
+    """Test KVM on this board by using it: open it, make a VM, run a guest in it, and time that.
+
+    Exit code 0: it has an answer, whatever that is.
+    """
     arch = live.host_arch()
     if image is None:
         image = next((path for folder in IMAGES if (path := folder / arch / APP).is_file()), None)
     if state is None and STATE.is_dir() and os.access(STATE, os.W_OK):
         state = STATE
-    report = asyncio.run(
-        live.probe(Qemu(MACHINES), DiskFiles(), state=state, image=image, user=vm_user, fresh=fresh)
-    )
+    with working("timing guests, ten seconds at most"):
+        report = asyncio.run(
+            live.probe(Qemu(MACHINES), DiskFiles(), state=state, image=image, user=vm_user, fresh=fresh)
+        )
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:

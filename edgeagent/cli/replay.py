@@ -20,19 +20,22 @@ from edgeagent.sim.recorded import FORMS, Playing, recorded
 from edgeagent.sim.table import MAX_LINE, Layout, Row, rows, template_labels
 from edgeagent.sim.truth import Truth
 
-from .durations import duration as ms
+from .durations import at_least
 from .quantiles import per_mille
 from .sending import send
+from .words import examples
 
 HORIZON_MS = 3_600_000
 """How far behind the newest event a window of the truth is still open."""
 
-EXAMPLE = """\b
-Examples:
-  edgeagent replay run1.csv --columns EID,AbsT,RelT,node,T,RH,L1,L2,occ,act,door,win --time AbsT --time-unit ms
-      --fields T,RH --topic 'room/{node}' --broker mqtt://127.0.0.1 --speed max
-  edgeagent replay AirQualityUCI.csv --delimiter ';' --decimal , --missing -200 --time Date,Time
-      --time-unit '%d/%m/%Y %H.%M.%S' --topic air/1 --coap coap://127.0.0.1 --payload senml-cbor"""
+ROOMS = (
+    "edgeagent replay run1.csv --columns EID,AbsT,RelT,node,T,RH,L1,L2,occ,act,door,win --time AbsT --time-unit ms "
+    "--fields T,RH --topic 'room/{node}' --broker mqtt://127.0.0.1 --speed max"
+)
+AIR = (
+    "edgeagent replay AirQualityUCI.csv --delimiter ';' --decimal , --missing -200 --time Date,Time "
+    "--time-unit '%d/%m/%Y %H.%M.%S' --topic air/1 --coap coap://127.0.0.1 --payload senml-cbor"
+)
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
@@ -81,7 +84,7 @@ def all_rows(paths: tuple[Path, ...], layout: Layout) -> Iterator[Row]:
             raise DamagedError(f"cannot be read to its end: {error}", where=str(path)) from None
 
 
-@click.command(epilog=EXAMPLE)
+@click.command(epilog=examples(ROOMS, AIR))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--broker", metavar="URL", help="mqtt:// or mqtts:// address of the broker.")
 @click.option(
@@ -104,26 +107,40 @@ def all_rows(paths: tuple[Path, ...], layout: Layout) -> Iterator[Row]:
 @click.option(
     "--missing", multiple=True, metavar="TEXT", help="Stands for no value, such as -200; may be repeated."
 )
-@click.option("--delimiter", default=",", show_default=True)
+@click.option("--delimiter", metavar="TEXT", default=",", show_default=True, help="Between columns.")
 @click.option(
     "--decimal", type=click.Choice([".", ","]), default=".", show_default=True, help="Decimal mark."
 )
-@click.option("--payload", "form", type=click.Choice([*FORMS]), default="json", show_default=True)
+@click.option(
+    "--payload",
+    "form",
+    type=click.Choice([*FORMS]),
+    default="json",
+    show_default=True,
+    help="What rows are sent as.",
+)
 @click.option(
     "--speed", type=speed, default="1", show_default=True, help="Recorded seconds per second, or max."
 )
 @click.option("--from-now", is_flag=True, help="Move times, so that the first row is of now.")
-@click.option("--limit", type=click.IntRange(1), help="Most rows to play.")
-@click.option("--qos", type=click.IntRange(0, 1), default=1, show_default=True)
+@click.option("--limit", metavar="COUNT", type=click.IntRange(1), help="Most rows to play.")
+@click.option(
+    "--qos", type=click.Choice(["0", "1"]), default="1", show_default=True, help="MQTT quality of service."
+)
 @click.option(
     "--truth",
     "truth_path",
     type=click.Path(path_type=Path),
     help="Write what the windows must be (JSON lines).",
 )
-@click.option("--window", type=ms, default="60s", show_default=True, help="Window of the truth.")
+@click.option("--window", type=at_least("1ms"), default="60s", show_default=True, help="Window of the truth.")
 @click.option(
-    "--quantiles", type=per_mille, default="0.5,0.95", show_default=True, help="Quantiles of the truth."
+    "--quantiles",
+    metavar="LIST",
+    type=per_mille,
+    default="0.5,0.95",
+    show_default=True,
+    help="Quantiles of the truth.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def replay(
@@ -142,7 +159,7 @@ def replay(
     speed: float,
     from_now: bool,
     limit: int | None,
-    qos: int,
+    qos: str,
     truth_path: Path | None,
     window: int,
     quantiles: tuple[int, ...],
@@ -172,7 +189,7 @@ def replay(
         name="replay",
         broker=broker,
         coap=coap,
-        qos=qos,
+        qos=int(qos),
         truth=Truth(window, quantiles),
         truth_path=truth_path,
         horizon=window + HORIZON_MS,

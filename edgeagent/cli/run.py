@@ -13,15 +13,21 @@ from edgeagent.config import Config, load
 from edgeagent.host.logs import LogBook, start_logging
 from edgeagent.host.memory import spare_memory
 
+from .words import examples
 
-@click.command(epilog="Example: edgeagent run --config /etc/edgeagent/agent.toml")
+
+@click.command(epilog=examples("edgeagent run --config /etc/edgeagent/agent.toml --check"))
 @click.option(
     "--config", "-c", "path", type=click.Path(path_type=Path), default=Path("/etc/edgeagent/agent.toml"),
     show_default=True, help="Configuration; see docs/configuration.md.",
 )  # fmt: skip
 @click.option("--check", is_flag=True, help="Read the configuration, say whether it is good, and end.")
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="Least important lines to write.",
 )
 def run(path: Path, check: bool, log_level: str) -> None:
     """Receive readings, run the guests, send what they make of it. SIGTERM ends it in order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,105 +17,133 @@ from rich.text import Text
 from edgeagent.control.client import ControlClient
 from edgeagent.quantities import show_size
 
+from .words import RUNTIME, RUNTIME_HELP, examples
+
 WATCH_S = 1.0
+GOOD = ("running", "connected", "listening", "ok")
+"""States that nobody needs to look at."""
 
 
-@click.command(epilog="Example: edgeagent status --watch")
+@click.command(epilog=examples("edgeagent status --watch", "edgeagent status --json"))
 @click.option(
-    "--runtime",
-    type=click.Path(path_type=Path),
-    default=Path("/run/edgeagent"),
-    show_default=True,
-    help="The agent's board.runtime.",
+    "--runtime", type=click.Path(path_type=Path), default=RUNTIME, show_default=True, help=RUNTIME_HELP
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; with --watch one on each line.")
 @click.option("--watch", "-w", is_flag=True, help="Show it anew every second until interrupted.")
 def status(runtime: Path, as_json: bool, watch: bool) -> int:
-    """Show units and their guests, sources, spool and uplink. Exit code 1: something is degraded."""
-    console = Console()
+    """Show units and their guests, sources, uplink and spool.
+
+    Exit code 1: something is degraded, and lines that begin with ! say what.
+    """
     with ControlClient(runtime) as agent:
         snapshot = agent.ask("status")
-        if as_json:
+        if watch:
+            _watch(agent, snapshot, as_json=as_json)
+        elif as_json:
             click.echo(json.dumps(snapshot, indent=2, ensure_ascii=False))
-        elif watch:
-            with Live(render(snapshot), console=console, auto_refresh=False) as live:
-                while True:
-                    time.sleep(WATCH_S)
-                    snapshot = agent.ask("status")
-                    live.update(render(snapshot), refresh=True)
         else:
-            console.print(render(snapshot))
+            Console(highlight=False).print(render(snapshot))
     return 1 if snapshot["degraded"] else 0
 
 
+def _watch(agent: ControlClient, snapshot: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        while True:
+            click.echo(json.dumps(snapshot, ensure_ascii=False))
+            time.sleep(WATCH_S)
+            snapshot = agent.ask("status")
+    console = Console(highlight=False)
+    with Live(render(snapshot), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while True:
+            time.sleep(WATCH_S)
+            live.update(render(agent.ask("status")), refresh=True)
+
+
 def render(snapshot: dict[str, Any]) -> Group:
-    """A snapshot of the agent (agent/snapshot.py) as tables."""
-    parts: list[Any] = [
-        Text.assemble(
-            (snapshot["board"], "bold"),
-            f"  edgeagent {snapshot['version']}  up {_uptime(snapshot['uptime_s'])}",
-            f"  clock {snapshot['clock']['state']}",
-            f"  {show_size(snapshot['memory_bytes'])} of memory",
-        ),
-        _units(snapshot["units"]),
-        _sources(snapshot),
+    """A snapshot of the agent (agent/snapshot.py): a line on the board, what is wrong, then a row for each part.
+
+    Three columns, of which the last one wraps, so that it reads well in 80 columns too.
+    """
+    head = Text.assemble(
+        (snapshot["board"], "bold"),
+        f"  edgeagent {snapshot['version']}, up {_uptime(snapshot['uptime_s'])}, "
+        f"{show_size(snapshot['memory_bytes'])} of memory, clock {snapshot['clock']['state']}",
+    )
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, state, lines in _rows(snapshot):
+        colour = "" if not state else "green" if state in GOOD else "yellow"
+        table.add_row(Text(name), Text(state, style=colour), Text("\n".join(lines)))
+    return Group(head, *(Text(f"! {line}", style="bold red") for line in snapshot["degraded"]), Text(), table)
+
+
+def _rows(snapshot: dict[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
+    """Name, state, and what else there is to say."""
+    for unit in snapshot["units"]:
+        yield unit["name"], unit["guest"]["state"], _unit(unit)
+    # Units mostly share a reason; it is long.
+    for why, names in _reasons(snapshot["units"]).items():
+        yield ", ".join(names), "", [why]
+    for source in snapshot["sources"]:
+        yield source["kind"], source["state"], [f"{source['where']}, {_count(source['messages'], 'message')}"]
+    uplink, spool = snapshot["uplink"], snapshot["spool"]
+    acknowledged = (
+        f"{uplink['acknowledged']:,} of {_count(uplink['stored'], 'batch', 'batches')} acknowledged"
+    )
+    yield (
+        "uplink",
+        uplink["state"],
+        [f"{uplink['where']}, {acknowledged}, {show_size(uplink['bytes_out'])}"],
+    )
+    full = "full" if spool["full"] else "ok"
+    waiting = f"{_count(spool['batches'], 'batch', 'batches')} waiting"
+    yield "spool", full, [f"{waiting}, {show_size(spool['bytes'])} of {show_size(spool['cap'])}"]
+
+
+def _unit(unit: dict[str, Any]) -> list[str]:
+    guest, log = unit["guest"], unit["log"]
+    stored = f"log {show_size(log['bytes'])}, {log['last'] - log['acked']:,} behind"
+    lines = [
+        f"{unit['app']} on {guest['accelerator']}, {_starts(guest['starts'])}",
+        f"{_count(unit['readings'], 'reading')}, {show_size(unit['bytes_in'])}; {stored}",
+        f"{_count(unit['summaries'], 'summary', 'summaries')} of {_count(unit['values'], 'value')}",
     ]
-    parts += [Text(f"! {line}", style="bold red") for line in snapshot["degraded"]]
-    return Group(*parts)
+    if unit["not_counted"]:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in unit["not_counted"].items())
+        lines.append(f"not counted: {reasons}")
+    if unit["dropped_rate"]:
+        lines.append(f"dropped, for they came too fast: {unit['dropped_rate']:,}")
+    if guest["crash"]:
+        lines.append(f"last crash: {guest['crash']}")
+    return lines
+
+
+def _reasons(units: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Why guests run on what they run on: names of accelerators by reason."""
+    found: dict[str, list[str]] = {}
+    for unit in units:
+        names = found.setdefault(unit["guest"]["why"], [])
+        if unit["guest"]["accelerator"] not in names:
+            names.append(unit["guest"]["accelerator"])
+    return found
+
+
+def _count(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _starts(count: int) -> str:
+    return "started once" if count == 1 else f"started {count:,} times"
 
 
 def _uptime(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
-
-
-def _units(units: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("unit", "guest", "accelerator", "starts"):
-        table.add_column(column, no_wrap=True)
-    for column in ("readings", "values", "not counted", "summaries", "log", "behind"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for unit in units:
-        guest = unit["guest"]
-        table.add_row(
-            unit["name"],
-            Text(guest["state"], style="green" if guest["state"] == "running" else "yellow"),
-            guest["accelerator"],
-            str(guest["starts"]),
-            f"{unit['readings']:,}",
-            f"{unit['values']:,}",
-            f"{sum(unit['not_counted'].values()):,}",
-            f"{unit['summaries']:,}",
-            show_size(unit["log"]["bytes"]),
-            f"{unit['log']['last'] - unit['log']['acked']:,}",
-        )
-    return table
-
-
-def _sources(snapshot: dict[str, Any]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for source in snapshot["sources"]:
-        table.add_row(
-            source["kind"],
-            source["state"],
-            f"{source['where']}",
-            f"{source['messages']:,} messages",
-            source["error"],
-        )
-    spool, uplink = snapshot["spool"], snapshot["uplink"]
-    table.add_row(
-        "spool",
-        "full" if spool["full"] else "ok",
-        f"{spool['batches']} batches, {show_size(spool['bytes'])} of {show_size(spool['cap'])}",
-        f"{spool['dropped']} dropped" if spool["dropped"] else "",
-        "",
-    )
-    table.add_row(
-        "uplink",
-        uplink["state"],
-        uplink["where"],
-        f"{uplink['acknowledged']:,} of {uplink['stored']:,} batches acknowledged, {show_size(uplink['bytes_out'])}",
-        uplink["error"],
-    )
-    return table
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02}h"
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"

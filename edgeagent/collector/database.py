@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, exc, text
@@ -88,12 +89,19 @@ def _operational(words: str, where: str) -> EdgeAgentError:
     return UnreachableError(f"the database doesn't answer: {line}", where=where)
 
 
-def open_database(text_url: str) -> tuple[Engine, str]:
-    """An engine whose tables exist, and how to name it to people. EdgeAgentError for whatever is wrong."""
+def open_database(text_url: str, *, create: bool = True) -> tuple[Engine, str]:
+    """An engine whose tables exist, and how to name it to people. EdgeAgentError for whatever is wrong.
+
+    Without create a missing file is wrong too: it would only be made to be found empty.
+    """
     url = _parse(text_url)
     where = url.render_as_string(hide_password=True)
     sqlite = url.drivername == "sqlite"
     if sqlite:
+        if not create and not Path(url.database or "").exists():
+            raise ConfigError(
+                "there is no such database", where=where, remedy="Give --database as the collector has it."
+            )
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_S}, pool_size=POOL, max_overflow=0)
         event.listen(engine, "connect", _sqlite_settings)
     else:

@@ -73,8 +73,8 @@ class Choice:
 class Store:
     """A database of batches. Methods raise EdgeAgentError; every one is a transaction of its own."""
 
-    def __init__(self, url: str) -> None:
-        self._engine, self.where = open_database(url)
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        self._engine, self.where = open_database(url, create=create)
         self._insert = _INSERT[self._engine.dialect.name]
 
     def close(self) -> None:

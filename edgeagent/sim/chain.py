@@ -180,10 +180,11 @@ class Chain:
         """EdgeAgentError with its own last words if one of the two has ended."""
         for name, process in self._running.items():
             if process.poll() is not None:
-                words = " ".join(self.log(name)[-LOG_BYTES:].split())
-                raise EdgeAgentError(
-                    f"the {name} ended with {process.returncode}: {words}", where=str(self.folder)
-                )
+                lines = self.log(name)[-LOG_BYTES:].strip().splitlines()
+                words = lines[-1].removeprefix("edgeagent: ") if lines else f"exit code {process.returncode}"
+                fault = EdgeAgentError(f"the {name} ended: {words}")
+                fault.exit_code = max(process.returncode, EdgeAgentError.exit_code)
+                raise fault
 
     def status(self) -> dict[str, Any]:
         """What `edgeagent status --json` says. UnreachableError while the agent doesn't answer."""

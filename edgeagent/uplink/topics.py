@@ -8,6 +8,7 @@ from edgeagent.errors import ConfigError
 
 _PREFIX = "edgeagent/1"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME_RULE = "Use 1 to 63 of a-z 0-9 _ -, beginning with a letter or digit."
 _TOPIC = re.compile(rf"{_PREFIX}/({_NAME.pattern})/(batch|ack)")
 
 SHARED_GROUP = "collectors"
@@ -18,12 +19,14 @@ SHARED_BATCHES = f"$share/{SHARED_GROUP}/{ALL_BATCHES}"
 
 def check_board(name: str) -> str:
     """The name, if it can be part of a topic. ConfigError otherwise."""
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} can't be a board's name",
-            remedy="Use 1 to 63 of a-z 0-9 _ -, beginning with a letter or digit.",
-        )
+    if not is_name(name):
+        raise ConfigError(f"{name!r} can't be a board's name", remedy=NAME_RULE)
     return name
+
+
+def is_name(name: str) -> bool:
+    """Whether a board or collector may be called that."""
+    return _NAME.fullmatch(name) is not None
 
 
 def batch(board: str) -> str:

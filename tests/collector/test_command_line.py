@@ -85,7 +85,12 @@ def test_from_keys_to_export(run, sqlite_url, tmp_path):
             "the statement is of board 'attic'",
         ),
         ("collect boards --database nonsense", 2, "this is no database URL"),
-        ("collect boards --database sqlite:////nowhere/x.db", 3, "can't be opened"),
+        ("collect boards --database sqlite:////nowhere/x.db", 2, "there is no such database"),
+        (
+            "collect enroll --database sqlite:////nowhere/x.db attic {f}/board/rotation.cose",
+            3,
+            "can't be opened",
+        ),
         ("collect --database {d} --keys {f}/none", 3, "the key is missing"),
         ("collect --database {d} --keys {f}/collector --broker mqtt://127.0.0.1:1", 4, "Connection refused"),
         ("collect --database {d} --keys {f}/collector --broker http://x", 2, "'http://x' is no broker"),
@@ -119,14 +124,3 @@ def test_nothing_private_is_printed(run, tmp_path):
     secrets = "".join(path.read_text() for path in folder.glob("*.pem")).splitlines()
     words = "".join(out + err for _, out, err in said)
     assert not [line for line in secrets if len(line) > 40 and line in words]
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["keys", "keys init", "keys show", "keys public", "keys rotate", "keys retire", "collect", "collect enroll",
-     "collect boards", "collect gaps", "collect export"],
-)  # fmt: skip
-def test_help_has_an_example(run, command):
-    code, out, _ = run(*command.split(), "--help")
-    assert code == 0
-    assert "Example: edgeagent" in out or command == "keys"

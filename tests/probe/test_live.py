@@ -109,4 +109,4 @@ def test_command(guest_image: GetImage, tmp_path: Path) -> None:
     assert f"KVM: {answer['kvm']['verdict']} ({answer['kvm']['reason']})" in result.output
     assert "guests get" in result.output
     help_text = CliRunner().invoke(command, ["--help"]).output
-    assert "Example: edgeagent probe" in help_text
+    assert "  edgeagent probe --json --fresh\n" in help_text
