@@ -17,7 +17,7 @@ from edgeagent.errors import ConfigError, DamagedError
 from edgeagent.host.clock import SystemClock
 from edgeagent.sim.message import Via
 from edgeagent.sim.recorded import FORMS, Playing, recorded
-from edgeagent.sim.table import MAX_LINE, Layout, Row, rows, template_labels
+from edgeagent.sim.table import MAX_LINE, Layout, Row, filled, rows, template_labels
 from edgeagent.sim.truth import Truth
 
 from .durations import at_least
@@ -182,6 +182,7 @@ def replay(
     first = next(source, None)
     if first is None:
         raise DamagedError("there are no rows", where=", ".join(map(str, files)))
+    filled(topic, first.labels)  # a topic that can't be is told before anybody is spoken to
     now = SystemClock().now_ms()
     playing = Playing(topic, speed, form, vias, now - first.time if from_now else 0)
     send(

@@ -76,15 +76,17 @@ def send(
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         outboxes: dict[Via, Outbox] = {}
-        if broker:
-            mqtt = MqttOutbox(address(broker, "mqtt", "mqtts"), name=name, qos=qos)
-            outboxes[Via.MQTT] = stack.enter_context(mqtt)
-        if coap:
-            outboxes[Via.COAP] = stack.enter_context(CoapOutbox(address(coap, "coap")))
+        # What is wrong here is told before anybody is spoken to.
+        mqtt_at = address(broker, "mqtt", "mqtts") if broker else None
+        coap_at = address(coap, "coap") if coap else None
         try:
             file = stack.enter_context(truth_path.open("w", encoding="utf-8")) if truth_path else None
         except OSError as error:
             raise ConfigError(f"cannot be written: {error.strerror}", where=str(truth_path)) from None
+        if mqtt_at:
+            outboxes[Via.MQTT] = stack.enter_context(MqttOutbox(mqtt_at, name=name, qos=qos))
+        if coap_at:
+            outboxes[Via.COAP] = stack.enter_context(CoapOutbox(coap_at))
         closed = looked = 0
 
         def sent(message: Message) -> None:

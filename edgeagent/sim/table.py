@@ -13,6 +13,8 @@ from edgeagent.errors import ConfigError, DamagedError
 
 MAX_LINE = 65_536
 """Characters; a longer one is no line of a table."""
+WILDCARDS = "+#\0"
+"""What a topic to publish to mustn't have."""
 SCALES = {"ms": 0, "s": 3}
 """Decimal places from the unit to ms."""
 
@@ -131,5 +133,10 @@ def template_labels(topic: str) -> tuple[str, ...]:
 
 
 def filled(topic: str, labels: Mapping[str, str]) -> str:
-    """The topic of a row."""
-    return re.sub(r"\{([^{}]+)\}", lambda match: labels[match[1]], topic)
+    """The topic of a row. ConfigError when nobody can publish to it (MQTT 5, 4.7.1)."""
+    found = re.sub(r"\{([^{}]+)\}", lambda match: labels[match[1]], topic)
+    if not found or set(found) & set(WILDCARDS):
+        raise ConfigError(
+            f"{found!r:.70} can't be published to", where="--topic", remedy="A topic has neither + nor #."
+        )
+    return found

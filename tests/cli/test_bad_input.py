@@ -1,4 +1,4 @@
-"""Bad input of options and files: one clear line that says what, where and what to do, and an exit code; no traceback."""
+"""Bad input of options and files: one clear line (what, where, what to do) and an exit code; no traceback."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def run(capsys, tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
-    (tmp_path / "table.csv").write_text("t,node,x\n1,a,2\noops,a,3\n")
+    (tmp_path / "table.csv").write_text("t,node,x\n1,a,2\noops,a,3\n,a,4\n")
     (tmp_path / "bad.toml").write_text("[board]\nnaem = 1\n")
 
     def run(*words):
@@ -86,11 +86,15 @@ CASES = [
     (f"replay table.csv --topic a --time nosuch --broker {NOBODY}", 2, "nosuch"),
     (f"replay table.csv --topic {{nosuch}} --time t --broker {NOBODY}", 2, "nosuch"),
     (f"replay table.csv --topic a --time t --broker {NOBODY}", 5, "table.csv:2"),
-    (f"replay table.csv --topic a# --time t --time-unit s --broker {NOBODY}", 2, "a#"),
+    (f"replay table.csv --topic a# --time t --fields t --time-unit s --broker {NOBODY}", 2, "a#"),
     (f"replay table.csv --topic a --time t --delimiter xx --broker {NOBODY}", 2, "--delimiter: 'xx'"),
     (f"replay table.csv --topic a --time t --speed fast --broker {NOBODY}", 2, "'fast' is neither max nor"),
     (f"replay table.csv --topic a --time t --speed nan --broker {NOBODY}", 2, "'nan' is neither max nor"),
-    (f"replay table.csv --topic a --time t --time-unit s --broker {NOBODY}", 4, "the broker doesn't answer"),
+    (
+        f"replay table.csv --topic a --time t --fields t --time-unit s --broker {NOBODY}",
+        4,
+        "the broker doesn't answer",
+    ),
     ("demo --for 0s", 2, "'0s' is shorter than 1ms"),
     ("demo --window 10ms", 2, "'10ms' is shorter than 1s"),
     ("demo --sensors 0", 2, "0 is not in the range"),
