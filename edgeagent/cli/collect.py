@@ -223,7 +223,7 @@ def _enrollable(store: Store, board: str, data: bytes, file: Path) -> VerifyKey:
 @_database
 @_json
 def boards(database: str, as_json: bool) -> None:
-    """List enrolled boards, their keys, and what each delivered."""
+    """List boards, their keys and deliveries."""
     from edgeagent.collector.export import iso  # noqa: PLC0415 - beside the store it is for
 
     with _store(database, create=False) as store:

@@ -59,7 +59,7 @@ def image() -> None:
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 def build(arch: str, app: str, source: Path, out: Path, as_json: bool, quiet: bool) -> None:
-    """Compile images from source, with clang and ld.lld."""
+    """Compile images with clang and ld.lld."""
     wanted = [
         (one_arch, one_app)
         for one_arch in (TARGETS if arch == ALL else [arch])

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgeagent import __version__
 from edgeagent.errors import EdgeAgentError, EnvironmentFaultError
@@ -44,6 +45,12 @@ class _Lazy(click.Group):
         """From the table, so that help imports no verb."""
         with formatter.section("Commands"):
             formatter.write_dl([(verb, words) for verb, (_, words) in VERBS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """From the table too."""
+        verbs = [CompletionItem(verb, help=words) for verb, (_, words) in VERBS.items()]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(verb for verb in verbs if verb.value.startswith(incomplete)), *options]
 
 
 EXITS = """\b

@@ -1,0 +1,56 @@
+"""Completion, asked by a real shell that has read our script."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import COMMANDS
+from tests.guests import need
+
+ASK = """
+source <(edgeagent completion bash)
+COMP_WORDS=({words})
+COMP_CWORD={at}
+_edgeagent_completion edgeagent
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("edgeagent", "sta"), ["status"]),
+        (("edgeagent", "collect", "e"), ["enroll", "export"]),
+        (("edgeagent", "status", "--ru"), ["--runtime"]),
+        (("edgeagent", "image", "build", "--arch", "mips"), ["mips64el"]),
+    ],
+)
+def test_bash(words, offered):
+    need("bash")
+    script = ASK.format(words=" ".join(words), at=len(words) - 1)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PATH": path},
+    )
+    assert done.stdout.split() == offered, done.stderr
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_get_a_script(shell):
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeagent", "completion", shell], capture_output=True, text=True, check=True
+    )
+    assert "_EDGEAGENT_COMPLETE" in done.stdout
+
+
+@pytest.mark.parametrize("path", [one for one in COMMANDS if len(one) > 1], ids=" ".join)
+def test_short_descriptions_arent_cut(path):
+    assert not COMMANDS[path].get_short_help_str().endswith("...")
