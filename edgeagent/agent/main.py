@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -47,6 +48,14 @@ STOP_S = 15.0
 UPLINK_FLUSH_S = 2.0
 """How long a stop waits for the last batches to be acknowledged."""
 
+_FULL = "Make room on its disk, then start the agent again."
+_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: "Check its disk (`dmesg`), mount it writable, or set board.state to another folder.",
+}
+"""What to do about a disk that lets nothing be opened."""
+
 _log = logging.getLogger("agent")
 
 
@@ -69,7 +78,9 @@ class Agent:
         except OSError as error:
             # Whatever is retried has its own place; what comes here failed while opening.
             raise EnvironmentFaultError(
-                f"the agent can't start: {error.strerror or error}", where=str(error.filename or "")
+                f"the agent can't start: {error.strerror or error}",
+                where=str(error.filename or ""),
+                remedy=_REMEDIES.get(error.errno or 0, ""),
             ) from error
 
     async def _run(self, stop: asyncio.Event) -> None:
@@ -191,7 +202,9 @@ class Agent:
             raise EnvironmentFaultError(
                 f"the state folder can't be used: {error.strerror}",
                 where=str(folder),
-                remedy="Set board.state to a folder that the agent may write.",
+                remedy=_REMEDIES.get(
+                    error.errno or 0, "Set board.state to a folder that the agent may write."
+                ),
             ) from error
         return lock
 
