@@ -8,10 +8,15 @@ from pathlib import Path
 
 import click
 
+from edgeagent.agent.images import read_image
 from edgeagent.agent.main import Agent
 from edgeagent.config import Config, load
+from edgeagent.errors import ConfigError
+from edgeagent.host.disk import DiskFiles
 from edgeagent.host.logs import LogBook, start_logging
 from edgeagent.host.memory import spare_memory
+from edgeagent.probe.live import host_arch
+from edgeagent.seal.keystore import KeyStore, load_recipients, load_verifiers
 
 from .words import examples
 
@@ -21,7 +26,11 @@ from .words import examples
     "--config", "-c", "path", type=click.Path(path_type=Path), default=Path("/etc/edgeagent/agent.toml"),
     show_default=True, help="Configuration; see docs/configuration.md.",
 )  # fmt: skip
-@click.option("--check", is_flag=True, help="Read the configuration, say whether it is good, and end.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Read the configuration and the files that it names, say whether they are good, and end.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -30,13 +39,36 @@ from .words import examples
     help="Least important lines to write.",
 )
 def run(path: Path, check: bool, log_level: str) -> None:
-    """Receive readings, run the guests, send what they make of it. SIGTERM ends it in order."""
+    """Run the agent on this board.
+
+    It receives readings, runs the guests, and sends what they make of it. SIGTERM ends it in order.
+    """
     config = load(path)
     if check:
-        click.echo(f"{path}: good; {len(config.units)} units")
+        _look_at_files(config)
+        units = len(config.units)
+        click.echo(f"{path}: good; {units} unit{'s' if units > 1 else ''}")
         return
     spare_memory()
     asyncio.run(_run(config, start_logging(log_level)))
+
+
+def _look_at_files(config: Config) -> None:
+    """What would stop a start or a connection, told before it: keys, images, passwords, certificates."""
+    files = DiskFiles()
+    KeyStore(files, config.seal.keys or config.board.state / "keys").signer()
+    load_recipients(files, config.seal.recipients)
+    load_verifiers(files, config.uplink.collector_keys)
+    for unit in config.units:
+        read_image(unit, config.board, host_arch())
+    for link in (config.mqtt, config.uplink):
+        for path in (link.password_file, link.ca, link.certificate, link.key) if link else ():
+            if path is None:
+                continue
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
 async def _run(config: Config, book: LogBook) -> None:
