@@ -29,7 +29,7 @@ from .words import examples
 @click.option(
     "--check",
     is_flag=True,
-    help="Read the configuration and the files that it names, say whether they are good, and end.",
+    help="Read the configuration and the files it names, say whether they are good, and end.",
 )
 @click.option(
     "--log-level",

@@ -121,6 +121,14 @@ def test_bad_input_is_one_clear_line(chain, spoil, code, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("spoil", "code", "words"), BAD[:-1], ids=lambda one: getattr(one, "__name__", ""))
+def test_check_tells_before_a_start_would(chain, spoil, code, words):
+    spoil(chain)
+    done = run(chain, "--check")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert all(word in last_line(done) for word in words), done.stderr
+
+
 def test_a_taken_port_is_named(chain):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
