@@ -13,6 +13,9 @@ import cbor2
 
 from edgeagent.errors import RemoteProtocolError
 
+BREAK = b"\xff"
+"""Ends an item of indefinite length (RFC 8949 section 3.2.1)."""
+
 
 def dumps(value: Any) -> bytes:
     """Encode one item in preferred (shortest) form."""
@@ -26,6 +29,9 @@ def loads(data: bytes, *, limit: int, what: str) -> Any:
     """
     if len(data) > limit:
         raise RemoteProtocolError(f"{what} of {len(data)} bytes is above the limit of {limit}")
+    if data[:1] == BREAK:
+        # cbor2 before 5.5 gives it out as a value.
+        raise RemoteProtocolError(f"{what} is no CBOR: a break that ends nothing")
     stream = io.BytesIO(data)
     try:
         value = cbor2.CBORDecoder(stream).decode()
