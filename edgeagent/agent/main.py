@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import functools
 import logging
-import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
-from edgeagent.config.schema import Config, Unit
+from edgeagent.config.schema import Config
 from edgeagent.control.server import ControlServer
 from edgeagent.errors import EnvironmentFaultError
 from edgeagent.host.clock import SystemClock
-from edgeagent.host.disk import DiskFiles, FolderLock, remove_leftovers
+from edgeagent.host.disk import DiskFiles
 from edgeagent.host.logs import LogBook
 from edgeagent.host.memory import give_back
-from edgeagent.ingest.delivery import newest_mqtt
-from edgeagent.journal.chain import Recovery
-from edgeagent.journal.spool import Spool
-from edgeagent.probe.live import host_arch
-from edgeagent.seal.keystore import KeyStore, load_recipients, load_verifiers
 from edgeagent.unit.arrival import ArrivalClock
 from edgeagent.unit.router import Router
-from edgeagent.unit.settings import guest_config
 from edgeagent.uplink.mqtt import Uplink
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.qemu import Qemu
 
 from .accelerator import Accelerators
-from .batches import SealedBatches, Sealing
-from .images import Choice, check_state, read_image
-from .journals import UnitJournal, open_journal
+from .batches import SealedBatches
+from .images import Choice
 from .links import Source, make_sources, make_uplink
 from .metrics import MetricsExport
+from .opening import REMEDIES, Opened, open_board, recall
 from .snapshot import Parts, snapshot
 from .units import Shared, UnitRuntime
 from .writer import WriterThread
@@ -47,14 +38,6 @@ STOP_S = 15.0
 """Longest orderly end; what isn't stored by then is replayed at the next start."""
 UPLINK_FLUSH_S = 2.0
 """How long a stop waits for the last batches to be acknowledged."""
-
-_FULL = "Make room on its disk, then start the agent again."
-_REMEDIES = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EROFS: "Check its disk (`dmesg`), mount it writable, or set board.state to another folder.",
-}
-"""What to do about a disk that lets nothing be opened."""
 
 _log = logging.getLogger("agent")
 
@@ -80,93 +63,70 @@ class Agent:
             raise EnvironmentFaultError(
                 f"the agent can't start: {error.strerror or error}",
                 where=str(error.filename or ""),
-                remedy=_REMEDIES.get(error.errno or 0, ""),
+                remedy=REMEDIES.get(error.errno or 0, ""),
             ) from error
 
     async def _run(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             config, board = self._config, self._config.board
-            lock = self._take_folder(board.state)
-            stack.callback(lock.release)
-            stack.callback(self._writer.close)
-            keys = KeyStore(self._files, config.seal.keys or board.state / "keys")
-            sealing = Sealing(
-                board.name,
-                keys.signer(),
-                load_recipients(self._files, config.seal.recipients),
-                config.seal.cipher,
-            )
-            verifiers = load_verifiers(self._files, config.uplink.collector_keys)
-            spool = Spool.open(
-                self._files,
-                board.state / "spool",
-                new_id=os.urandom(16),
-                cap_bytes=config.journal.spool_cap,
-                when_full="drop-oldest" if config.journal.when_full == "drop-oldest" else "block",
-                on_damage="skip" if config.journal.on_damage == "skip" else "stop",
-            )
-            stack.callback(spool.close)
-            images = {unit.name: read_image(unit, board, host_arch()) for unit in config.units}
-            apps = {name: info.declaration.app for name, (_, info) in images.items()}
-            batches = SealedBatches(spool, sealing, self._writer, apps)
-            _tell("spool", spool.recovery)
-            journals = {unit.name: self._journal(unit, spool) for unit in config.units}
-            for unit in config.units:
-                stack.callback(journals[unit.name].log.close)
-                path, info = images[unit.name]
-                check_state(path, info, journals[unit.name].start, self._folder(unit))
-            newest, tag = recall(journals.values())
+            opened = open_board(config, self._files, stack.enter_context(ExitStack()))
+            stack.callback(self._writer.close)  # before the files that it may still be writing
+            apps = {place.unit.name: place.image.declaration.app for place in opened.places}
+            batches = SealedBatches(opened.spool, opened.sealing, self._writer, apps)
+            newest, tag = recall(opened.places)
             arrival = ArrivalClock(newest, self._clock.monotonic())
-            vmm = Qemu(MACHINES)
-            accelerators = Accelerators(board, vmm, self._files)
-            shared = Shared(
-                config,
-                vmm,
-                batches,
-                self._writer,
-                lambda: arrival.read(self._clock.now_ms(), self._clock.monotonic(), self._clock.synchronised),
-                self._clock.monotonic,
-                newest,
-                lambda: self._heard,
-            )
-            units: list[UnitRuntime] = []
-            for unit in config.units:
-                path, info = images[unit.name]
-                accelerator, why = await accelerators.choose(unit.accelerator)
-                spooled = spool.last(unit.name).out
-                choice = Choice(path, info, info.arch, accelerator, why, spooled)
-                units.append(UnitRuntime(unit, journals[unit.name], choice, shared))
-                _log.info("unit %s: %s on %s: %s", unit.name, path, accelerator, why)
+            units = await self._units(opened, batches, arrival, newest)
             router = Router(units)
-            uplink = make_uplink(config, spool.spool_id, batches, verifiers, self._writer)
+            uplink = make_uplink(config, opened.spool.spool_id, batches, opened.verifiers, self._writer)
             batches.on_new = uplink.wake
-            loop = asyncio.get_running_loop()
-            batches.on_room = functools.partial(_soon, loop, units)
+            batches.on_room = functools.partial(_soon, asyncio.get_running_loop(), units)
             self._sources = make_sources(config, router, tag, self._files)
             parts = Parts(
-                config, self._started, arrival, units, router, self._sources, spool, batches, uplink
+                config, self._started, arrival, units, router, self._sources, opened.spool, batches, uplink
             )
-            control = ControlServer(
-                board.runtime,
-                {"status": lambda _: snapshot(parts), "logs": self._logs},
-            )
+            control = ControlServer(board.runtime, {"status": lambda _: snapshot(parts), "logs": self._logs})
             await control.start()
             stack.push_async_callback(control.stop)
             metrics = MetricsExport(config.metrics, lambda: snapshot(parts))
             await self._serve(units, uplink, metrics, stop)
 
+    async def _units(
+        self, opened: Opened, batches: SealedBatches, arrival: ArrivalClock, newest: int
+    ) -> list[UnitRuntime]:
+        clock, vmm = self._clock, Qemu(MACHINES)
+        shared = Shared(
+            self._config,
+            vmm,
+            batches,
+            self._writer,
+            lambda: arrival.read(clock.now_ms(), clock.monotonic(), clock.synchronised),
+            clock.monotonic,
+            newest,
+            lambda: bool(self._sources) and all(one.heard for one in self._sources),
+        )
+        accelerators = Accelerators(self._config.board, vmm, self._files)
+        units = []
+        for place in opened.places:
+            accelerator, why = await accelerators.choose(place.unit.accelerator)
+            spooled = opened.spool.last(place.unit.name).out
+            choice = Choice(place.path, place.image, place.image.arch, accelerator, why, spooled)
+            units.append(UnitRuntime(place.unit, place.journal, choice, shared))
+            _log.info("unit %s: %s on %s: %s", place.unit.name, place.path, accelerator, why)
+        return units
+
     async def _serve(
         self, units: list[UnitRuntime], uplink: Uplink, metrics: MetricsExport, stop: asyncio.Event
     ) -> None:
-        async with running(uplink.run()):
+        async with running(uplink.run()) as linked:
             stopped = asyncio.create_task(stop.wait())
             settled = asyncio.create_task(_settle(units))
-            await _first(stopped, settled)
+            await _first(stopped, settled, linked)
             if stop.is_set():
                 await _cancel(settled)
                 return
             async with contextlib.AsyncExitStack() as work:
-                tasks = [await work.enter_async_context(running(unit.run())) for unit in units]
+                tasks = [linked]
+                tasks += [await work.enter_async_context(running(unit.run())) for unit in units]
                 sources = contextlib.AsyncExitStack()
                 await work.enter_async_context(sources)
                 tasks += [
@@ -187,73 +147,12 @@ class Agent:
                     while uplink.status.state == "connected" and uplink.status.under_way:  # noqa: ASYNC110
                         await asyncio.sleep(0.05)
 
-    @property
-    def _heard(self) -> bool:
-        return bool(self._sources) and all(one.heard for one in self._sources)
-
-    # ---- parts ---------------------------------------------------------------------------------------------------
-
-    def _take_folder(self, folder: Path) -> FolderLock:
-        try:
-            self._files.make_folder(folder)
-            lock = FolderLock(folder)
-            remove_leftovers(folder)
-        except OSError as error:
-            raise EnvironmentFaultError(
-                f"the state folder can't be used: {error.strerror}",
-                where=str(folder),
-                remedy=_REMEDIES.get(
-                    error.errno or 0, "Set board.state to a folder that the agent may write."
-                ),
-            ) from error
-        return lock
-
-    def _folder(self, unit: Unit) -> Path:
-        """In a tmpfs, as /run is, where durability is memory: a power cut loses it, and flash is spared."""
-        board = self._config.board
-        base = board.state if self._config.journal.durability == "disk" else board.runtime / "journal"
-        return base / "units" / unit.name
-
-    def _journal(self, unit: Unit, spool: Spool) -> UnitJournal:
-        journal = open_journal(
-            self._files,
-            self._folder(unit),
-            cap=self._config.journal.log_cap,
-            lossy=self._config.journal.durability == "memory",
-            spooled=spool.last(unit.name),
-            config=guest_config(unit),
-        )
-        _tell(f"unit {unit.name}", journal.log.recovery)
-        for path in journal.checkpoints.damaged:
-            _log.warning("unit %s: %s can't be read; the other checkpoint is used", unit.name, path)
-        return journal
-
     def _logs(self, request: dict[str, object]) -> dict[str, object]:
         after, most = request.get("after"), request.get("most")
         number, lines = self._book.after(
             after if isinstance(after, int) else 0, most if isinstance(most, int) else 100
         )
         return {"number": number, "lines": lines}
-
-
-def _tell(what: str, recovery: Recovery) -> None:
-    if recovery.cut:
-        _log.warning(
-            "%s: %d bytes that were never committed are cut off, %d records among them",
-            what,
-            recovery.cut,
-            recovery.behind,
-        )
-
-
-def recall(journals: Iterable[UnitJournal]) -> tuple[int, int]:
-    """What the newest segments of the logs remember: the newest arrival time (ms) and the newest MQTT tag."""
-    newest, tag = 0, 0
-    for journal in journals:
-        for one in journal.log.tail():
-            newest = max(newest, one.time_ms)
-            tag = max(tag, newest_mqtt((one.tag,)))
-    return newest, tag
 
 
 def _soon(loop: asyncio.AbstractEventLoop, units: list[UnitRuntime]) -> None:

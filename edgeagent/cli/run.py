@@ -10,13 +10,13 @@ import click
 
 from edgeagent.agent.images import read_image
 from edgeagent.agent.main import Agent
+from edgeagent.agent.opening import read_keys
 from edgeagent.config import Config, load
 from edgeagent.errors import ConfigError
 from edgeagent.host.disk import DiskFiles
 from edgeagent.host.logs import LogBook, start_logging
 from edgeagent.host.memory import spare_memory
 from edgeagent.probe.live import host_arch
-from edgeagent.seal.keystore import KeyStore, load_recipients, load_verifiers
 
 from .words import examples
 
@@ -55,10 +55,7 @@ def run(path: Path, check: bool, log_level: str) -> None:
 
 def _look_at_files(config: Config) -> None:
     """What would stop a start or a connection, told before it: keys, images, passwords, certificates."""
-    files = DiskFiles()
-    KeyStore(files, config.seal.keys or config.board.state / "keys").signer()
-    load_recipients(files, config.seal.recipients)
-    load_verifiers(files, config.uplink.collector_keys)
+    read_keys(config, DiskFiles())
     for unit in config.units:
         read_image(unit, config.board, host_arch())
     for link in (config.mqtt, config.uplink):
