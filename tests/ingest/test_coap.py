@@ -34,6 +34,11 @@ async def serving(intake, host="::1", **changes):
     await until(lambda: source.status.state == "listening" or task.done())
     client = await aiocoap.Context.create_client_context(transports=["udp6"])
 
+    def transport(reliable):
+        if hasattr(aiocoap, "Reliable"):
+            return {"transport_tuning": aiocoap.Reliable if reliable else aiocoap.Unreliable}
+        return {"mtype": aiocoap.CON if reliable else aiocoap.NON}  # aiocoap 0.4.7
+
     async def post(path, payload=b"", code=aiocoap.POST, content_format=None, reliable=True):
         target = f"[{host}]" if ":" in host else host
         request = aiocoap.Message(
@@ -41,7 +46,7 @@ async def serving(intake, host="::1", **changes):
             uri=f"coap://{target}:{port}/{path}",
             payload=payload,
             content_format=content_format,
-            transport_tuning=aiocoap.Reliable if reliable else aiocoap.Unreliable,
+            **transport(reliable),
         )
         return await client.request(request).response
 
