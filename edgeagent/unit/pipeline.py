@@ -145,8 +145,11 @@ class Pipeline:
 
     @property
     def blocked(self) -> bool:
-        """Whether the guest gets no input, because the spool takes none of its outputs."""
-        return self.outbox.waiting >= MAX_OUTBOX or (self._batches.full and self.outbox.waiting > 0)
+        """Whether the guest gets no input, because there is no room for what it would say.
+
+        What it says of input that it has already still goes into a full spool: that is bounded by the session's window.
+        """
+        return self._batches.full or self.outbox.waiting >= MAX_OUTBOX
 
     def said(self, message: Summary | Report, kind: int, body: bytes) -> None:
         """The guest said something for the cloud. GuestError when it can't be true."""

@@ -285,7 +285,6 @@ def test_a_full_spool_stops_the_guest_not_the_sources():
             put(one.gate)
             await until(lambda: disk.durable_seq == 1)
             disk.spool_full = True
-            one.said(summary(1), FrameType.SUMMARY, b"x")
             assert one.blocked
             assert feed.read(1000) == b""
             assert not one.full
