@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import tempfile
 import time
@@ -102,6 +103,8 @@ def demo(
     Exit code 0 only if every window in the collector's database is what the sensors sent.
     """
     console = Console()
+    # Or the processes that it started would outlive it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         if keep:
             _use(keep)
@@ -240,6 +243,8 @@ class Screen:
         }
         for name, value in rows.items():
             table.add_row(Text(name, style="dim"), value)
+        for line in status["degraded"]:
+            table.add_row(Text("degraded", style="bold red"), Text(line))
         return table
 
 

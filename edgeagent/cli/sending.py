@@ -54,8 +54,10 @@ def stop_on_signals() -> Iterator[threading.Event]:
 def _shown(progress: Progress, began: float) -> Text:
     passed = max(time.monotonic() - began, 0.001)
     return Text(
-        f"{passed:6.1f} s  {progress.messages:>9} readings  {progress.messages / passed:8.1f}/s  "
-        f"{progress.values} values  {show_size(progress.bytes)}  {progress.behind} ms behind at most"
+        f"{passed:.1f} s  {progress.messages:,} readings  {progress.messages / passed:,.1f}/s  "
+        f"{progress.values:,} values  {show_size(progress.bytes)}  {progress.behind:,} ms behind",
+        no_wrap=True,
+        overflow="ellipsis",
     )
 
 
