@@ -130,7 +130,8 @@ _MISMATCH = Text("doesn't match the file: it was changed after it was built", "r
 
 
 def _inspected(file: Path, info: ImageInfo) -> Group:
-    facts = Table(box=None, show_header=False)
+    # So that a digest is one word in 80 columns.
+    facts = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
     said = info.declaration
