@@ -28,7 +28,7 @@ def speak(devices, rounds):
     devices.delivered()
 
 
-@pytest.mark.parametrize(("version", "qos"), [(4, 1), (4, 0), (5, 0)])
+@pytest.mark.parametrize(("version", "qos"), [(4, 1), (5, 0)])
 def test_versions_and_qualities(tmp_path, images, version, qos):
     sections = {"mqtt": {"version": version, "qos": qos}, "seal": SEAL}
     with (
