@@ -12,8 +12,9 @@ from edgeagent.wire import messages
 from edgeagent.wire.frame import HEADER, FrameType
 from edgeagent.wire.messages import Reading
 
-MAX_PENDING = 8 << 20
-"""Bytes waiting for a commit. Above it the gate is full even if the log isn't: the disk can't keep up."""
+MAX_PENDING = 512 << 10
+"""Bytes waiting for a commit; above it the gate is full even if the log isn't. What a source hasn't heard of when the
+agent ends comes again, and must still be in the log's newest two segments, 1 MiB each at the least."""
 
 
 class Rate(Protocol):
