@@ -18,7 +18,7 @@ from edgeagent.host.clock import SystemClock
 from edgeagent.host.disk import DiskFiles
 from edgeagent.host.logs import LogBook
 from edgeagent.host.memory import give_back
-from edgeagent.unit.arrival import ArrivalClock
+from edgeagent.unit.arrival import ArrivalClock, ClockState
 from edgeagent.unit.router import Router
 from edgeagent.uplink.mqtt import Uplink
 from edgeagent.vmm.machines import MACHINES
@@ -102,6 +102,7 @@ class Agent:
             lambda: arrival.read(clock.now_ms(), clock.monotonic(), clock.synchronised),
             clock.monotonic,
             newest,
+            lambda: arrival.state is ClockState.BEHIND,
             lambda: bool(self._sources) and all(one.heard for one in self._sources),
         )
         accelerators = Accelerators(self._config.board, vmm, self._files)

@@ -40,6 +40,7 @@ class Shared:
     monotonic: Callable[[], float]
     newest: int
     """The newest arrival time in any log at the start, ms."""
+    clock_unset: Callable[[], bool]
     heard: Callable[[], bool]
     """Whether every source can be heard now."""
 
@@ -69,6 +70,7 @@ class UnitRuntime:
             journal.log.tail,
             rate_limit(unit.rate, unit.source_rate),
             shared.newest,
+            shared.clock_unset,
         )
         self.pipeline = Pipeline(
             unit,

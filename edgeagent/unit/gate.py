@@ -49,7 +49,7 @@ class Gate:
     """Numbers messages and frames them. The group it collects belongs to the committer, who takes it whole.
 
     arrival and monotonic give ms and seconds; tail gives what the log's newest segments hold; newest: the newest
-    arrival time in the log, ms.
+    arrival time in the log, ms; clock_unset: whether arrival times are from a clock that wasn't set.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Gate:
         tail: Callable[[], Iterable[Reading]],
         rate: Rate | None,
         newest: int = 0,
+        clock_unset: Callable[[], bool] = lambda: False,
     ) -> None:
         self.counts = GateCounts()
         self.newest_arrival = newest
@@ -74,6 +75,7 @@ class Gate:
         self._monotonic = monotonic
         self._tail = tail
         self._rate = rate
+        self.clock_unset = clock_unset
         self._index: DuplicateIndex | None = None
         self._taken: Group | None = None
         self._group = self._empty()
@@ -114,7 +116,8 @@ class Gate:
         counts = self.counts
         counts.readings += 1
         counts.bytes_in += len(topic) + len(payload)
-        self._put(messages.reading(self._next_seq, now, content_format, tag, item, payload))
+        flags = messages.CLOCK_UNSET if self.clock_unset() else 0
+        self._put(messages.reading(self._next_seq, now, content_format, tag, item, payload, flags))
         return Taken.LOGGED
 
     def stamp(self, make: Callable[[int, int], bytes]) -> int:

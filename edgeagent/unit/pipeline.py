@@ -27,6 +27,7 @@ from .ticks import INTERVAL_MS, TickPlan
 
 ENOUGH_FRAMES = 512
 """Waiting frames that are committed without waiting longer for others."""
+NEVER_MS = 1 << 62
 MAX_OUTBOX = 20_000
 """Outputs that wait for the spool before the guest gets no more input."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -153,9 +154,9 @@ class Pipeline:
 
     def said(self, message: Summary | Report, kind: int, body: bytes) -> None:
         """The guest said something for the cloud. GuestError when it can't be true."""
-        if self.outbox.take(
-            message, kind, body, self.gate.newest_arrival or self._arrival(), self._monotonic()
-        ):
+        # Nothing lies ahead of a clock that isn't set.
+        arrived = NEVER_MS if self.gate.clock_unset() else self.gate.newest_arrival or self._arrival()
+        if self.outbox.take(message, kind, body, arrived, self._monotonic()):
             self._outputs.set()
 
     def processed(self, seq: int) -> None:

@@ -22,6 +22,8 @@ MAX_TOPIC = 1024
 MAX_PAYLOAD = 131_072
 STATE_PIECE = 65_536
 FORMAT_UNKNOWN = 65_535
+CLOCK_UNSET = 1
+"""Flag of a reading: the arrival time is from a clock that wasn't set, so no event is ahead of it."""
 
 
 class Reason(enum.IntEnum):
@@ -60,8 +62,8 @@ def reason_word(reason: int) -> str:
 
 # ---- agent -> guest ----------------------------------------------------------------------------------------------
 
-_READING = struct.Struct(">2sBBIIBBQBQBHBQ")
-_READING_CHECKED = struct.Struct(">BBIBBQBQBHBQ")
+_READING = struct.Struct(">2sBBIIBBQBQBBHBQ")
+_READING_CHECKED = struct.Struct(">BBIBBQBQBBHBQ")
 READING_FIXED = _READING.size - HEADER.size
 SEQ_AT = HEADER.size + 2
 """Where in an encoded reading, tick or drain the eight bytes of seq stand (ours are of fixed width)."""
@@ -87,15 +89,23 @@ def _payload_head(size: int) -> bytes:
 _HEADS = tuple(_payload_head(size) for size in range(1024))
 
 
-def reading(seq: int, time_ms: int, content_format: int, tag: int, topic: bytes, payload: bytes) -> bytes:
+def reading(
+    seq: int,
+    time_ms: int,
+    content_format: int,
+    tag: int,
+    topic: bytes,
+    payload: bytes,
+    flags: int = 0,
+) -> bytes:
     """The frame of a reading, the one thing made for every message: so bytes are laid out by hand.
 
-    ``topic`` is what topic_item gave. Callers keep to MAX_TOPIC and MAX_PAYLOAD.
+    ``topic`` is what topic_item gave. Callers keep to MAX_TOPIC and MAX_PAYLOAD, and flags below 24.
     """
     size = len(payload)
     head = _HEADS[size] if size < 1024 else _payload_head(size)
     total = READING_FIXED + len(topic) + len(head) + size
-    fixed = (0x86, 0x1B, seq, 0x1B, time_ms, 0x19, content_format, 0x1B, tag)
+    fixed = (0x87, 0x1B, seq, 0x1B, time_ms, flags, 0x19, content_format, 0x1B, tag)
     rest = topic + head + payload
     crc = crc32(rest, crc32(_READING_CHECKED.pack(FrameType.READING, VERSION, total, *fixed)))
     return _READING.pack(MAGIC, FrameType.READING, VERSION, total, crc, *fixed) + rest
@@ -147,10 +157,11 @@ def sequence_of(body: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A reading read back from the log. Times are ms; topic and payload as they arrived."""
+    """A reading read back from the log. Times are ms; flags as in edge.cddl; topic and payload as they arrived."""
 
     seq: int
     time_ms: int
+    flags: int
     content_format: int
     tag: int
     topic: bytes
@@ -159,7 +170,7 @@ class Reading:
 
 def parse_reading(body: bytes) -> Reading:
     """For tools and deduplication; the agent's hot path never needs it."""
-    return Reading(*_array(body, "reading", 6))
+    return Reading(*_array(body, "reading", 7))
 
 
 # ---- guest -> agent ----------------------------------------------------------------------------------------------

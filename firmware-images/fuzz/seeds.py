@@ -40,7 +40,7 @@ def session() -> bytes:
     """A short life of a guest."""
     parts = [b"\0", framed(frame.FrameType.HELLO, cbor.dumps([1, "u", 1 << 20, CONFIG]))]
     for seq in range(1, 5):
-        body = cbor.dumps([seq, NOW + 900 * seq, 50, 0, b"t", b'{"a":%d,"ab":0.1}' % seq])
+        body = cbor.dumps([seq, NOW + 900 * seq, 0, 50, 0, b"t", b'{"a":%d,"ab":0.1}' % seq])
         parts.append(framed(frame.FrameType.READING, body))
     parts.append(framed(frame.FrameType.CHECKPOINT, cbor.dumps([1])))
     parts.append(framed(frame.FrameType.PING, cbor.dumps([7])))

@@ -66,6 +66,15 @@ def starts(found, topic):
     return [row.start for row in sorted(found.summaries, key=lambda row: row.out) if row.source == topic]
 
 
+def test_a_first_start_in_1970_takes_what_sensors_say_of_the_time(chain, devices, monkeypatch):
+    status = start_at(chain, monkeypatch, "@1970-01-01 00:01:00")
+    speak(devices, 10)
+    status = status_until(chain, taken(20), "all taken")
+    assert status["clock"]["state"] == "behind"
+    found = collected(chain, devices)
+    assert not found.reasons
+
+
 def test_a_clock_at_1970_goes_on_from_the_last_known_time(chain, devices, monkeypatch):
     began = now()
     chain.start("agent")

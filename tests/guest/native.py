@@ -145,8 +145,14 @@ def hello(config: Mapping[str, Any] | None = None, memory: int = MEMORY) -> byte
 
 
 def reading(
-    seq: int, time_ms: int, payload: bytes | str, *, topic: str = "t", content_format: int = 65535
+    seq: int,
+    time_ms: int,
+    payload: bytes | str,
+    *,
+    topic: str = "t",
+    content_format: int = 65535,
+    flags: int = 0,
 ) -> bytes:
     """A reading's frame."""
     body = payload.encode() if isinstance(payload, str) else payload
-    return messages.reading(seq, time_ms, content_format, 0, messages.topic_item(topic.encode()), body)
+    return messages.reading(seq, time_ms, content_format, 0, messages.topic_item(topic.encode()), body, flags)

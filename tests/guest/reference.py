@@ -432,8 +432,11 @@ class Reference:
 
     # frames
 
-    def reading(self, seq: int, now: int, payload: bytes, topic: str = "t") -> None:
+    def reading(
+        self, seq: int, now: int, payload: bytes, topic: str = "t", *, clock_unset: bool = False
+    ) -> None:
         """A reading of format 0."""
+        self.clock_unset = clock_unset
         self._time(seq, now)
         self.payloads += 1
         try:
@@ -531,7 +534,7 @@ class Reference:
             return None
         if item.reason is not None:
             return item.reason
-        if config["ahead"] and item.time > self.now + config["ahead"]:
+        if config["ahead"] and not self.clock_unset and item.time > self.now + config["ahead"]:
             return Reason.AHEAD
         assert item.number is not None
         length = config["window"]

@@ -80,6 +80,16 @@ def test_late_and_ahead() -> None:
     assert reasons(config, *readings) == {Reason.LATE: 1, Reason.AHEAD: 1}
 
 
+def test_nothing_is_ahead_of_a_clock_that_is_not_set() -> None:
+    years = 10**11
+    payload = f'{{"v":1,"t":{NOW + years}}}'
+    frames = [native.hello({"ahead": 1000, "times": ["t"]}), native.reading(1, NOW, payload, flags=1)]
+    done = native.run([*frames, native.reading(2, NOW, payload), messages.drain(3, NOW)])
+    (report,) = done.messages(FrameType.REPORT)
+    assert isinstance(report, messages.Report)
+    assert (report.values, dict(report.reasons)) == (1, {Reason.AHEAD: 1})
+
+
 def test_a_topic_that_is_no_text_is_counted() -> None:
     frame = messages.reading(1, NOW, 0, 0, b"\x42\xff\xfe", b"1")
     done = native.run([native.hello(), frame, messages.drain(2, NOW)])

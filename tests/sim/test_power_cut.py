@@ -128,7 +128,7 @@ class Guest:
         values = cbor2.loads(frame.body)
         assert values[0] == app.seq + 1
         if frame.type == FrameType.READING:
-            app.reading(values[0], values[1], values[5], values[4].decode())
+            app.reading(values[0], values[1], values[6], values[5].decode())
         elif frame.type == FrameType.DRAIN:
             app.drain(values[0], values[1])
         else:

@@ -129,7 +129,7 @@ def test_a_gate_numbers_and_groups():
 
 
 def test_redelivery_is_found_in_the_log_the_group_in_commit_and_the_one_that_grows():
-    logged = [messages.Reading(1, NOW, 0, 5, b"t", b"old")]
+    logged = [messages.Reading(1, NOW, 0, 0, 5, b"t", b"old")]
     one = gate(tail=lambda: logged, next_seq=2)
     put(one, b"in commit", tag=6)
     one.take()

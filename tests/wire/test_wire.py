@@ -70,13 +70,16 @@ def test_a_body_above_the_bound_is_our_own_fault():
     st.integers(0, 2**64 - 1),
     st.binary(min_size=1, max_size=300),
     st.one_of(st.binary(max_size=300), st.sampled_from([1023, 1024, 65535, 65536, 131072]).map(bytes)),
+    st.integers(0, 23),
 )
-def test_a_reading_by_hand_is_the_reading_by_cbor2(seq, time_ms, fmt, tag, topic, payload):
-    data = messages.reading(seq, time_ms, fmt, tag, messages.topic_item(topic), payload)
+def test_a_reading_by_hand_is_the_reading_by_cbor2(seq, time_ms, fmt, tag, topic, payload, flags):
+    data = messages.reading(seq, time_ms, fmt, tag, messages.topic_item(topic), payload, flags)
     (frame,) = Decoder().feed(data)
     assert frame.type == FrameType.READING
-    assert cbor2.loads(frame.body) == [seq, time_ms, fmt, tag, topic, payload]
-    assert messages.parse_reading(frame.body) == messages.Reading(seq, time_ms, fmt, tag, topic, payload)
+    assert cbor2.loads(frame.body) == [seq, time_ms, flags, fmt, tag, topic, payload]
+    assert messages.parse_reading(frame.body) == messages.Reading(
+        seq, time_ms, flags, fmt, tag, topic, payload
+    )
     assert messages.sequence_of(frame.body) == seq
 
 

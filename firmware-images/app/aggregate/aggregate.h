@@ -8,6 +8,9 @@
 
 enum { AGGREGATE_VERSION = 1, AGGREGATE_STATE_VERSION = 1 };
 
+/* Flags of a reading. */
+enum { CLOCK_UNSET = 1 };
+
 /* Flags of a summary. */
 enum { FLAG_PARTIAL = 1, FLAG_ROUNDED = 2 };
 
@@ -31,6 +34,7 @@ struct aggregate {
     uint64_t silence;      /* ms that ticks have counted */
     uint64_t due;          /* before this much silence no window can close: saves looking, decides nothing */
     uint64_t recent_start; /* of the window that the last value fell into */
+    bool clock_unset;      /* of the reading being processed: no event is ahead of such a clock */
     bool started;          /* latest and ticked mean something */
 };
 

@@ -238,7 +238,7 @@ static void count_in(uint32_t index, uint32_t window, const struct edge_dec *num
 }
 
 static bool is_ahead(uint64_t time) {
-    return agg.config.ahead != 0 && time > agg.now + agg.config.ahead;
+    return agg.config.ahead != 0 && !agg.clock_unset && time > agg.now + agg.config.ahead;
 }
 
 static enum edge_reason count_known(uint32_t index, const struct edge_dec *number, uint64_t time) {

@@ -25,17 +25,20 @@ static int start(struct edge_reader *config, struct edge_arena *arena) {
 }
 
 static void take_reading(struct edge_reader *r) {
+    uint64_t flags;
     uint64_t format;
     uint64_t tag;
     const uint8_t *topic;
     const uint8_t *payload;
     size_t topic_size;
     size_t payload_size;
-    if (!edge_read_uint(r, &format) || format > UINT16_MAX || !edge_read_uint(r, &tag) ||
-        !edge_read_string(r, EDGE_BYTES, &topic, &topic_size) || topic_size == 0 || topic_size > EDGE_MAX_TOPIC ||
-        !edge_read_string(r, EDGE_BYTES, &payload, &payload_size) || payload_size > EDGE_MAX_PAYLOAD) {
+    if (!edge_read_uint(r, &flags) || flags > UINT8_MAX || !edge_read_uint(r, &format) || format > UINT16_MAX ||
+        !edge_read_uint(r, &tag) || !edge_read_string(r, EDGE_BYTES, &topic, &topic_size) || topic_size == 0 ||
+        topic_size > EDGE_MAX_TOPIC || !edge_read_string(r, EDGE_BYTES, &payload, &payload_size) ||
+        payload_size > EDGE_MAX_PAYLOAD) {
         edge_panic("malformed reading frame");
     }
+    agg.clock_unset = (flags & CLOCK_UNSET) != 0;
     payload_take((uint16_t)format, topic, topic_size, payload, payload_size);
 }
 
@@ -45,7 +48,7 @@ static void input(uint8_t type, const uint8_t *body, size_t size) {
     uint64_t seq;
     uint64_t now;
     edge_reader_init(&r, body, size);
-    if (!edge_read_array(&r, type == EDGE_READING ? 6 : 2, &indefinite) || !edge_read_uint(&r, &seq) ||
+    if (!edge_read_array(&r, type == EDGE_READING ? 7 : 2, &indefinite) || !edge_read_uint(&r, &seq) ||
         !edge_read_uint(&r, &now) || now > latest_time) {
         edge_panic("malformed input frame");
     }
