@@ -82,6 +82,7 @@ def open_board(config: Config, files: Files, stack: ExitStack) -> Opened:
     stack.callback(spool.close)
     _tell("spool", spool.recovery)
     places = tuple(_place(unit, config, files, spool, stack) for unit in config.units)
+    _tell_of_others(config, files)
     return Opened(sealing, verifiers, spool, places)
 
 
@@ -99,12 +100,27 @@ def _take_folder(files: Files, folder: Path) -> FolderLock:
     return lock
 
 
+def _units_folder(config: Config) -> Path:
+    """In a tmpfs, as /run is, where durability is memory: a power cut loses it, and flash is spared."""
+    lossy = config.journal.durability == "memory"
+    return (config.board.runtime / "journal" if lossy else config.board.state) / "units"
+
+
+def _tell_of_others(config: Config, files: Files) -> None:
+    folder = _units_folder(config)
+    for name in sorted(set(files.names(folder)) - {unit.name for unit in config.units}):
+        _log.warning(
+            "unit %s isn't configured any more, but readings of it may wait in %s: configure it again to have them "
+            "processed, or remove the folder",
+            name,
+            folder / name,
+        )
+
+
 def _place(unit: Unit, config: Config, files: Files, spool: Spool, stack: ExitStack) -> Place:
     path, image = read_image(unit, config.board, host_arch())
     lossy = config.journal.durability == "memory"
-    # In a tmpfs, as /run is, where durability is memory: a power cut loses it, and flash is spared.
-    base = config.board.runtime / "journal" if lossy else config.board.state
-    folder = base / "units" / unit.name
+    folder = _units_folder(config) / unit.name
     journal = open_journal(
         files,
         folder,

@@ -209,6 +209,13 @@ def test_status_logs_and_metrics(chain):
         agent.ask("format-disk")
 
 
+def test_a_unit_that_left_the_configuration_is_told_of(chain):
+    (chain.folder / "state/units/cellar").mkdir(parents=True)
+    chain.start("agent")
+    chain.wait_ready()
+    assert "unit cellar isn't configured any more" in chain.log("agent")
+
+
 def test_sigterm_ends_it_in_order_and_leaves_no_vmm(chain):
     chain.start("agent")
     pid = chain.wait_ready()["units"][0]["guest"]["pid"]
