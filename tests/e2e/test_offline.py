@@ -121,7 +121,8 @@ def test_what_drop_oldest_drops_is_counted_and_shown(alone, devices):
     status = status_until(chain, quiet, "everything is delivered")
     ((_, numbers),) = outs(chain).items()
     assert len(set(numbers)) == len(numbers)
-    assert numbers[-1] - len(numbers) == status["spool"]["dropped_items"] > 0
+    # A batch that was given up while it was on its way may have arrived all the same.
+    assert 0 < numbers[-1] - len(numbers) <= status["spool"]["dropped_items"]
     shown = subprocess.run(
         [*EDGEAGENT, "status", "--runtime", str(chain.runtime)], capture_output=True, text=True, check=False
     )
