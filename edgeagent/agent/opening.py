@@ -17,6 +17,7 @@ from edgeagent.host.files import Files
 from edgeagent.image.inspection import ImageInfo
 from edgeagent.ingest.delivery import newest_mqtt
 from edgeagent.journal.chain import Recovery
+from edgeagent.journal.durability import DURABILITY
 from edgeagent.journal.spool import Spool
 from edgeagent.probe.live import host_arch
 from edgeagent.seal.keys import VerifyKey
@@ -102,7 +103,7 @@ def _take_folder(files: Files, folder: Path) -> FolderLock:
 
 def _units_folder(config: Config) -> Path:
     """In a tmpfs, as /run is, where durability is memory: a power cut loses it, and flash is spared."""
-    lossy = config.journal.durability == "memory"
+    lossy = DURABILITY[config.journal.durability].lossy
     return (config.board.runtime / "journal" if lossy else config.board.state) / "units"
 
 
@@ -119,7 +120,7 @@ def _tell_of_others(config: Config, files: Files) -> None:
 
 def _place(unit: Unit, config: Config, files: Files, spool: Spool, stack: ExitStack) -> Place:
     path, image = read_image(unit, config.board, host_arch())
-    lossy = config.journal.durability == "memory"
+    lossy = DURABILITY[config.journal.durability].lossy
     folder = _units_folder(config) / unit.name
     journal = open_journal(
         files,

@@ -14,6 +14,7 @@ from edgeagent.guest.limits import Limits
 from edgeagent.guest.supervisor import Plan, Supervisor
 from edgeagent.ingest.rate import rate_limit
 from edgeagent.ingest.topics import TopicPolicy
+from edgeagent.journal.durability import DURABILITY
 from edgeagent.unit.gate import Gate
 from edgeagent.unit.pipeline import Pipeline
 from edgeagent.unit.ports import Batches, Writer
@@ -82,7 +83,7 @@ class UnitRuntime:
             shared.batches,
             shared.writer,
             spooled=max(start.out, choice.spooled),
-            sync=settings.journal.durability == "disk",
+            sync=DURABILITY[settings.journal.durability].sync_log,
             group_interval=settings.journal.group_interval / 1000,
             batch_interval=settings.seal.batch_interval / 1000,
             batch_items=settings.seal.batch_items,

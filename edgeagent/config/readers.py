@@ -48,13 +48,6 @@ def choice(*words: str) -> Reader:
     return read
 
 
-def flag(value: Any) -> bool:
-    """True or false."""
-    if not isinstance(value, bool):
-        raise _fail(value, "true or false")
-    return value
-
-
 def whole(low: int, high: int) -> Reader:
     """An integer within bounds."""
 

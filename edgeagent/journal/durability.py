@@ -40,7 +40,7 @@ DURABILITY = {
     "memory": Durability(
         sync_log=False,
         lossy=True,
-        loses="acknowledged readings of the last half minute or so, and open windows since the last checkpoint",
+        loses="acknowledged readings that aren't sealed yet, and open windows: the log is in a tmpfs",
     ),
 }
 
