@@ -1,4 +1,4 @@
-"""Start of a guest until its first byte: cold, from the decision to start QEMU; pooled, from the word to a paused one."""
+"""Start of a guest until its first byte: cold, from starting QEMU; pooled, from the word to a paused one."""
 
 from __future__ import annotations
 
