@@ -1,4 +1,4 @@
-"""Many guests side by side: what each takes of memory (its proportional share, PSS), and of CPU while it waits."""
+"""Many guests side by side: what each takes of memory (its proportional share, PSS), and of CPU for pings alone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 
 from guest_start import spec, until_ready
 
+from edgeagent.guest.limits import Limits
+from edgeagent.guest.session import Session
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.port import Accelerator, Machine
 from edgeagent.vmm.qemu import Qemu
 
 COUNTS = (1, 10, 50)
-IDLE_S = 10.0
+IDLE_S = 20.0
 """Over which CPU of waiting guests is counted."""
 SETTLE_S = 2.0
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -36,21 +38,38 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
+async def _ping(machine: Machine, session: Session) -> None:
+    """As the agent does with a guest that has nothing to do."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(Limits().ping_s)
+        session.on_time(time.monotonic())
+        await loop.sock_sendall(machine.channel, session.output())
+        session.receive(await loop.sock_recv(machine.channel, 4096), time.monotonic())
+
+
 async def _together(arch: str, accelerator: Accelerator, count: int) -> dict[str, Any]:
     vmm = Qemu(MACHINES)
     async with AsyncExitStack() as stack:
         machines: list[Machine] = []
+        pinging: list[asyncio.Task[None]] = []
         for _ in range(count):
             began = time.monotonic()
             machine = await vmm.start(spec(arch, accelerator))
             stack.push_async_callback(machine.kill)
-            await until_ready(machine, began)
+            session = Session(Limits(), began)
+            await until_ready(machine, session, began)
+            session.begin(time.monotonic())
+            pinging.append(asyncio.create_task(_ping(machine, session)))
             machines.append(machine)
         await asyncio.sleep(SETTLE_S)
         before = [cpu_s(machine.pid) for machine in machines]
         await asyncio.sleep(IDLE_S)
         used = sum(cpu_s(machine.pid) for machine in machines) - sum(before)
         shares = [pss_kib(machine.pid) for machine in machines]
+        for task in pinging:
+            task.cancel()
+        await asyncio.wait(pinging)
     return {
         "complete": True,
         "guests": count,

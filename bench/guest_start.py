@@ -34,11 +34,10 @@ class Took:
     ready: float
 
 
-async def until_ready(machine: Machine, began: float) -> Took:
+async def until_ready(machine: Machine, session: Session, began: float) -> Took:
     """Say hello and wait. began: monotonic seconds."""
     async with asyncio.timeout(BOUND_S):
         loop = asyncio.get_running_loop()
-        session = Session(Limits(), time.monotonic())
         session.hello("bench", MEMORY, CONFIG, time.monotonic())
         await loop.sock_sendall(machine.channel, session.output())
         first = 0.0
@@ -65,7 +64,7 @@ async def _start(arch: str, accelerator: Accelerator, *, pooled: bool) -> Took:
             await asyncio.sleep(SETTLE_S)
             began = time.monotonic()
             await machine.resume()
-        return await until_ready(machine, began)
+        return await until_ready(machine, Session(Limits(), time.monotonic()), began)
     finally:
         await machine.kill()
 
