@@ -16,6 +16,7 @@ IO_MODULES = {
 
 CORES = [
     "wire/*.py", "contract/*.py", "quantities.py", "errors.py", "config/readers.py", "config/schema.py",
+    "config/tables.py",
     "ingest/mqtt_core.py", "ingest/mqtt_packets.py", "ingest/mqtt_answers.py", "ingest/mqtt_events.py",
     "ingest/mqtt_properties.py", "ingest/topics.py", "ingest/rate.py", "ingest/delivery.py", "ingest/backoff.py",
     "seal/__init__.py", "seal/strict.py", "seal/cose.py", "seal/columns.py", "seal/batch.py", "seal/ack.py",

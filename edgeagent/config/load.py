@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from edgeagent.errors import ConfigError
 
 from . import schema
+from .tables import Source, check_sections, read_table
 
 MAX_FILE = 1 << 20
 MAX_UNITS = 64
@@ -30,60 +28,6 @@ OFF_WHEN_ABSENT = {"mqtt", "coap"}
 """Sections that are off when they are absent; the others then have their defaults."""
 
 
-class _Source:
-    """The file's text, to name lines (tomllib keeps none)."""
-
-    def __init__(self, name: str, text: str) -> None:
-        self.name = name
-        self._lines = text.splitlines()
-
-    def where(self, section: str, index: int = 0, key: str = "") -> str:
-        """file:line of a key in the index-th table of that name; of the table itself where the key is absent."""
-        seen, at = -1, 0
-        for number, line in enumerate(self._lines, 1):
-            if header := re.match(r"\s*\[{1,2}\s*([\w.-]+)", line):
-                seen += header[1] == section
-                inside = header[1] == section and seen == index
-                at = number if inside else at
-            elif at and seen == index and key and re.match(rf'\s*"?{re.escape(key)}"?\s*=', line):
-                at = number
-                break
-        place = f"{self.name}:{at}" if at else self.name
-        return f"{place} [{section}] {key}".rstrip()
-
-
-def _closest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, 1)
-    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
-
-
-def _table(source: _Source, section: str, index: int, kind: type[Any], table: Any, folder: Path) -> Any:
-    if not isinstance(table, Mapping):
-        raise ConfigError("this must be a table", where=source.where(section, index))
-    rows = {of.name: schema.row(of) for of in fields(kind)}
-    for key in table:
-        if key not in rows:
-            raise ConfigError(
-                f"unknown setting {key}",
-                where=source.where(section, index, key),
-                remedy=_closest(key, [*rows]),
-            )
-    values = {}
-    for key, (reader, default, doc) in rows.items():
-        raw = table.get(key, default)
-        if raw is schema.REQUIRED:
-            raise ConfigError(
-                f"{key} is missing", where=source.where(section, index), remedy=f"Set {key}: {doc}."
-            )
-        try:
-            values[key] = _resolved(reader(raw), folder)
-        except ConfigError as error:
-            raise ConfigError(
-                error.what, where=source.where(section, index, key), remedy=error.remedy or f"{key}: {doc}."
-            ) from None
-    return kind(**values)
-
-
 def _resolved(value: Any, folder: Path) -> Any:
     if isinstance(value, Path):
         return folder / value
@@ -92,29 +36,37 @@ def _resolved(value: Any, folder: Path) -> Any:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads tables of one file. defaults: TOML values by table, for what the file leaves unset."""
+
+    source: Source
+    folder: Path
+    defaults: Mapping[str, Mapping[str, Any]]
+
+    def table(self, section: str, index: int, kind: type[Any], table: Any) -> Any:
+        """One table; its relative paths start from the file's folder."""
+        read = read_table(self.source, section, index, kind, table, self.defaults.get(section))
+        return replace(
+            read, **{of.name: _resolved(getattr(read, of.name), self.folder) for of in fields(kind)}
+        )
+
+
 def parse(text: str, *, name: str, folder: Path) -> schema.Config:
     """Text of the file; folder is what relative paths start from. ConfigError names file and line."""
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"no valid TOML: {error}", where=name) from None
-    source = _Source(name, text)
-    for section in tree:
-        if section not in SECTIONS and section != "unit":
-            raise ConfigError(
-                f"unknown section [{section}]",
-                where=source.where(section),
-                remedy=_closest(section, [*SECTIONS, "unit"]),
-            )
+    source = Source(name, text)
+    tree = source.tree()
+    check_sections(source, tree, [*SECTIONS, "unit"])
+    read = _Reader(source, folder, {})
     sections = {
-        section: _table(source, section, 0, kind, tree.get(section, {}), folder)
+        section: read.table(section, 0, kind, tree.get(section, {}))
         for section, kind in SECTIONS.items()
         if section in tree or section not in OFF_WHEN_ABSENT
     }
     tables = tree.get("unit", [])
     if not isinstance(tables, list) or not 1 <= len(tables) <= MAX_UNITS:
         raise ConfigError(f"there must be 1 to {MAX_UNITS} units", where=name, remedy="Add [[unit]] tables.")
-    units = tuple(_table(source, "unit", i, schema.Unit, one, folder) for i, one in enumerate(tables))
+    units = tuple(read.table("unit", index, schema.Unit, one) for index, one in enumerate(tables))
     config = schema.Config(units=units, **sections)
     _check_together(config, source)
     if config.seal.keys is None:
@@ -122,7 +74,7 @@ def parse(text: str, *, name: str, folder: Path) -> schema.Config:
     return config
 
 
-def _check_together(config: schema.Config, source: _Source) -> None:
+def _check_together(config: schema.Config, source: Source) -> None:
     """What one setting alone can't tell."""
     names = [unit.name for unit in config.units]
     for index, unit in enumerate(config.units):
@@ -146,19 +98,22 @@ def _check_together(config: schema.Config, source: _Source) -> None:
         )
 
 
-def load(path: Path) -> schema.Config:
-    """The configuration in a file. ConfigError for whatever is wrong with it."""
+def read_text(path: Path, *, remedy: str = "") -> str:
+    """A text file of at most MAX_FILE bytes. ConfigError when it is none."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
     except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror}", where=str(path), remedy="Give the file with --config."
-        ) from None
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path), remedy=remedy) from None
     if len(data) > MAX_FILE:
         raise ConfigError(f"longer than {MAX_FILE} bytes", where=str(path))
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"no UTF-8 at byte {error.start}", where=str(path)) from None
+
+
+def load(path: Path) -> schema.Config:
+    """The configuration in a file. ConfigError for whatever is wrong with it."""
+    text = read_text(path, remedy="Give the file with --config.")
     return parse(text, name=str(path), folder=path.parent.absolute())

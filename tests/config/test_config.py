@@ -81,7 +81,14 @@ BAD = [
     ("mqtts://cloud.example:8883", "http://cloud", "'http://cloud' is no address such as mqtt://HOST[:PORT]"),
     ('collector_keys = ["/etc/collector.pem"]', "", "[uplink] collector_keys: acknowledge is collector, but"),
     ('url = "mqtt://127.0.0.1"', "url = 1", "agent.toml:6 [mqtt] url: 1 is no address"),
-    ("[mqtt]", "[mqtt", "agent.toml: no valid TOML"),
+    ("[mqtt]", "[mqtt", "agent.toml:5: no valid TOML"),
+    ("deadband = 0.10", "deadband = " + "[" * 3000, "agent.toml: arrays or tables are nested too deeply"),
+    ("deadband = 0.10", "deadband = " + "1" * 5000, "agent.toml: no valid TOML"),
+    (
+        'name = "attic"',
+        'name = """\n[board]\nname = """',
+        "agent.toml:14 [unit] name: '[board]\\nname = ' is no",
+    ),
 ]
 
 
