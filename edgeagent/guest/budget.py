@@ -35,6 +35,10 @@ class Budget:
         healthy = bool(self.starts) and now - self.starts[-1] >= self.policy.healthy_s
         return replace(self, ends=1 if healthy else self.ends + 1, starts=() if healthy else self.starts)
 
+    def rested(self) -> Budget:
+        """It was told to end, and so was well: that start isn't held against it."""
+        return replace(self, ends=0, starts=self.starts[:-1])
+
     def delay(self, now: float) -> float | None:
         """Seconds to wait before the next start; None when the budget is used up."""
         if len(self._recent(now)) >= self.policy.starts:

@@ -69,7 +69,10 @@ class Life:
         return asked
 
     async def drain(self) -> None:
-        """Give no more input, and wait until all that was given is processed. The caller bounds the wait."""
+        """Give no more input, and wait until all that was given is processed, or the guest ended.
+
+        The caller bounds the wait.
+        """
         self.session.drain()
         if not self.session.drained:
             await self._drained.wait()
@@ -91,6 +94,7 @@ class Life:
                         self._ending = await self._machine.ended()
         finally:
             self.session.closed()
+            self._drained.set()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

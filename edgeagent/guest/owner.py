@@ -82,7 +82,10 @@ class State(enum.StrEnum):
     """For its next start."""
     FAILED = "failed"
     """The start budget is used up; ``start_again`` gives a new one."""
+    IDLE = "idle"
+    """Nothing to do; the next input starts it."""
     STOPPED = "stopped"
+    """Until ``start_again``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,11 @@ class Status:
     version: int = 0
     pid: int = 0
     """Of the VMM; 0 while there is none."""
+    starts: int = 0
     restarts: int = 0
+    """Starts after an end that nobody asked for."""
+    since: float = 0.0
+    """When the guest was started, or came to rest, monotonic seconds."""
     acked: int = 0
     crash: Crash | None = None
     """The last one."""

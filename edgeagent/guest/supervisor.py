@@ -1,9 +1,11 @@
-"""Shell: keeps a unit's guest running: starts it, ends it when it hangs or lies, starts it again within its budget."""
+"""Shell: keeps a unit's guest running: starts it, ends it when it hangs or lies, starts it again within its budget.
+
+A guest at rest (idle or stopped) has no machine, until somebody wants it again.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -35,10 +37,18 @@ class Plan:
 
 
 class Supervisor:
-    """One guest of one unit. ``run`` until cancelled: that ends the machine, and nothing is left of it."""
+    """One guest of one unit. ``run`` until cancelled: that ends the machine, and nothing is left of it.
+
+    rest: State.IDLE or State.STOPPED to begin with no guest.
+    """
 
     def __init__(
-        self, vmm: Vmm, plan: Plan, owner: Owner, clock: Callable[[], float] = time.monotonic
+        self,
+        vmm: Vmm,
+        plan: Plan,
+        owner: Owner,
+        clock: Callable[[], float] = time.monotonic,
+        rest: State | None = None,
     ) -> None:
         self.evidence: Evidence | None = None
         """Of the last guest that ended."""
@@ -47,7 +57,15 @@ class Supervisor:
         self._owner = owner
         self._clock = clock
         self._life: Life | None = None
-        self._again = asyncio.Event()
+        self._crashed = False
+        """The last guest ended by itself."""
+        self._rest = rest
+        self._interrupt: asyncio.Timeout | None = None
+        """Ends the guest that runs."""
+        self._fresh = False
+        """The next start has a new budget."""
+        self._decided = asyncio.Event()
+        """Somebody wants something else now."""
         self._status = Status(State.STOPPED, plan.spec.accelerator, plan.why)
         self._logger = logging.getLogger(f"guest.{plan.spec.name}")
 
@@ -72,17 +90,36 @@ class Supervisor:
     async def drain(self) -> bool:
         """Give no more input and wait until the guest is through with it; the caller bounds the wait.
 
-        False when there is no running guest. What follows is the cancellation of ``run``.
+        False when there is no running guest, or it ended meanwhile. What follows is ``rest`` or the end of ``run``.
         """
-        if self._life is None or self._life.session.phase is not Phase.RUNNING:
+        life = self._life
+        if life is None or life.session.phase is not Phase.RUNNING:
             return False
         self._is(State.DRAINING)
-        await self._life.drain()
-        return True
+        await life.drain()
+        return life.session.drained
+
+    def rest(self, state: State) -> None:
+        """End the guest without blaming it, and start none. state: State.IDLE or State.STOPPED.
+
+        What it hasn't acknowledged is given to the next one; ``drain`` first where nothing should be left.
+        """
+        if self._interrupt is not None and not self._interrupt.expired():
+            self._interrupt.reschedule(0)
+        self._rest = state
+        self._decided.set()
+
+    def rise(self) -> None:
+        """Start a guest that is at rest."""
+        if self._rest is not None:
+            self._rest = None
+            self._decided.set()
 
     def start_again(self) -> None:
-        """Start now, with a new start budget, a guest that failed or waits."""
-        self._again.set()
+        """Start now, with a new start budget, a guest that failed, waits or is at rest."""
+        self._rest = None
+        self._fresh = True
+        self._decided.set()
 
     # ---- the loop ------------------------------------------------------------------------------------------------
 
@@ -93,32 +130,60 @@ class Supervisor:
             while True:
                 budget = await self._wait(budget)
                 budget = budget.started(self._clock())
-                self.evidence = await self._live()
+                evidence = await self._live_until_rest()
+                if evidence is None:
+                    budget = budget.rested()
+                    continue
+                self.evidence = evidence
+                self._crashed = True
                 budget = budget.ended(self._clock())
-                self._logger.error("%s", self.evidence.crash)
-                self._is(State.WAITING, crash=self.evidence.crash, log=self.evidence.last_words, pid=0)
+                self._logger.error("%s", evidence.crash)
+                self._is(State.WAITING, crash=evidence.crash, log=evidence.last_words, pid=0)
         finally:
             self._is(State.STOPPED, pid=0)
 
     async def _wait(self, budget: Budget) -> Budget:
         """Until the next start; the budget that it is counted against."""
-        self._again.clear()
-        delay = budget.delay(self._clock())
-        if delay is None:
-            policy = self._plan.policy
-            self._logger.error("%d starts within %g s: it stays down", policy.starts, policy.window_s)
-            self._is(State.FAILED)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay):
-                await self._again.wait()
-        if self._again.is_set():
-            return Budget(self._plan.policy)
-        return budget
+        while True:
+            self._decided.clear()
+            if self._fresh:
+                self._fresh, budget = False, Budget(self._plan.policy)
+            delay = None
+            if self._rest is not None:
+                self._is(self._rest, pid=0, since=self._clock())
+            elif (delay := budget.delay(self._clock())) is None:
+                policy = self._plan.policy
+                self._logger.error("%d starts within %g s: it stays down", policy.starts, policy.window_s)
+                self._is(State.FAILED)
+            try:
+                async with asyncio.timeout(delay):
+                    await self._decided.wait()
+            except TimeoutError:
+                return budget
+
+    async def _live_until_rest(self) -> Evidence | None:
+        """One guest; what is left of it, None when it was put to rest."""
+        try:
+            async with asyncio.timeout(None) as interrupt:
+                self._interrupt = interrupt
+                return await self._live()
+        except TimeoutError:
+            if not interrupt.expired():
+                raise
+            return None
+        finally:
+            self._interrupt = None
 
     async def _live(self) -> Evidence:
         spec = self._plan.spec
-        restarts = self._status.restarts + (self._status.crash is not None)
-        self._is(State.STARTING, restarts=restarts)
+        status = self._status
+        self._is(
+            State.STARTING,
+            starts=status.starts + 1,
+            restarts=status.restarts + self._crashed,
+            since=self._clock(),
+        )
+        self._crashed = False
         try:
             machine = await self._vmm.start(spec)
         except EdgeAgentError as error:

@@ -292,6 +292,95 @@ def test_a_failed_guest_starts_again_when_told(guest_image: GetImage) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("state", [State.IDLE, State.STOPPED])
+def test_a_guest_rests_and_goes_on_where_it_was(guest_image: GetImage, state: State) -> None:
+    async def main() -> None:
+        owner = Recorder(readings(10))
+        supervisor = supervise(owner, guest_image("echo"))
+        async with running(supervisor):
+            # More often than the budget lets a guest start that ends by itself.
+            for turn in range(TWO_STARTS.starts + 2):
+                await owner.until(lambda: supervisor.status.acked == len(owner.frames))
+                pid = supervisor.status.pid
+                assert supervisor.request_checkpoint()
+                assert await supervisor.drain()
+                (done,) = owner.of(CheckpointDone)[turn:]
+                owner.saved = Restorable(done.seq, done.out, done.state)
+                supervisor.rest(state)
+                await owner.until(lambda: supervisor.status.state is state)
+                assert not alive(pid)
+                assert supervisor.status.pid == 0
+                owner.frames += readings(len(owner.frames) + 5)[len(owner.frames) :]
+                supervisor.wake()
+                assert supervisor.status.state is state, "that is for the owner to decide"
+                supervisor.rise()
+            await owner.until(lambda: supervisor.status.acked == len(owner.frames))
+            assert supervisor.status.crash is None
+            assert (supervisor.status.starts, supervisor.status.restarts) == (turn + 2, 0)
+        assert [event.body for event in owner.of(EchoEvent)] == [frame[12:] for frame in owner.frames]
+
+    asyncio.run(main())
+
+
+def test_a_guest_that_begins_at_rest(guest_image: GetImage) -> None:
+    async def main() -> None:
+        owner = Recorder(readings(3))
+        plan = Plan(spec(guest_image("echo")), None, "a test")
+        supervisor = Supervisor(Qemu(MACHINES), plan, owner, rest=State.STOPPED)
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.state is State.STOPPED)
+            assert not await supervisor.drain()
+            supervisor.rest(State.IDLE)
+            await owner.until(lambda: supervisor.status.state is State.IDLE)
+            assert supervisor.status.starts == 0
+            supervisor.start_again()
+            await owner.until(lambda: supervisor.status.acked == 3)
+
+    asyncio.run(main())
+
+
+def test_rest_at_any_moment(guest_image: GetImage) -> None:
+    """Sent to rest and woken at once, twice: the last word counts, and one machine runs."""
+    image = guest_image("echo")
+
+    async def main(turns: int) -> None:
+        owner = Recorder(readings(10))
+        supervisor = supervise(owner, image)
+        async with running(supervisor):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if turns > 30:
+                await asyncio.sleep((turns - 30) / 300)
+            for _ in range(2):
+                supervisor.rest(State.IDLE)
+                supervisor.rise()
+            await owner.until(lambda: supervisor.status.acked == 10)
+            pids = {status.pid for status in owner.states if status.pid}
+            assert sum(map(alive, pids)) == 1
+        assert not any(map(alive, pids))
+
+    for turns in (0, 1, 3, 8, 16, 31, 40, 60):
+        asyncio.run(main(turns))
+
+
+def test_a_guest_that_dies_while_it_drains(guest_image: GetImage) -> None:
+    async def main() -> None:
+        owner = Recorder(readings(3))
+        supervisor = supervise(owner, guest_image("hostile-spin"), limits=IMPATIENT)
+        async with running(supervisor):
+            await owner.until(lambda: supervisor.status.state is State.RUNNING)
+            life = supervisor._life
+            assert life is not None
+            while life.session.given < 3:
+                await asyncio.sleep(0.01)
+            assert not owner.of(HungEvent)
+            assert not await supervisor.drain()
+            assert owner.of(HungEvent)
+            await owner.until(lambda: supervisor.status.crash)
+
+    asyncio.run(main())
+
+
 def test_cancelled_at_any_moment_nothing_is_left(guest_image: GetImage) -> None:
     """Cancel after every number of turns of the event loop that a start takes."""
     image = guest_image("echo")

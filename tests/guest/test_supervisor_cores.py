@@ -75,6 +75,15 @@ def test_healthy_running_is_a_new_beginning() -> None:
     assert budget.starts == ()
 
 
+def test_rests_cost_nothing() -> None:
+    budget = Budget(POLICY)
+    for at in range(3 * POLICY.starts):
+        budget = budget.started(at).rested()
+    assert budget.delay(3 * POLICY.starts) == 0
+    ended = Budget(POLICY).started(0).ended(1)
+    assert ended.started(2).rested().starts == ended.starts
+
+
 def test_starts_are_forgotten_after_the_window() -> None:
     budget = Budget(POLICY)
     for at in range(6):
