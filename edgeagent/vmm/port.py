@@ -60,6 +60,21 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a VMM has used since it started, guest and all: seconds and bytes."""
+
+    cpu_s: float
+    """User and system time of all its threads, as of one core."""
+    rss: int
+    """Resident: guest RAM that was touched, QEMU's own, and what it shares with others."""
+    pss: int
+    """As rss, but a page that n processes share counts as an nth; 0 where the kernel doesn't say."""
+    threads: int
+    throttled_s: float = 0.0
+    """How long its CPU limit held it back."""
+
+
+@dataclass(frozen=True, slots=True)
 class VmmInfo:
     """A VMM that is installed. accelerators: those it was built with."""
 
@@ -88,6 +103,9 @@ class Machine(Protocol):
 
     async def ended(self) -> Ending:
         """Wait for the end; may be called again and says the same."""
+
+    def usage(self) -> Usage | None:
+        """What it has used so far; None once the VMM is gone. Costs some hundred microseconds: not for every frame."""
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Guest RAM at a guest physical address; ValueError outside of it."""

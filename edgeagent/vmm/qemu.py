@@ -16,8 +16,8 @@ from pathlib import Path
 
 from edgeagent.errors import EnvironmentFaultError, GuestError, ImageError, RemoteProtocolError
 
-from . import argv, crash, facts, jail, qmp
-from .port import Accelerator, End, Ending, MachineSpec, VmmInfo
+from . import argv, crash, facts, jail, procfs, qmp
+from .port import Accelerator, End, Ending, MachineSpec, Usage, VmmInfo
 
 MAX_IMAGE = 64 << 20
 """Bytes of an image."""
@@ -219,6 +219,10 @@ class QemuMachine:
     async def ended(self) -> Ending:
         """See port.Machine."""
         return await asyncio.shield(self._end)
+
+    def usage(self) -> Usage | None:
+        """See port.Machine."""
+        return procfs.usage(self.pid)
 
     def read_memory(self, address: int, size: int) -> bytes:
         """See port.Machine."""

@@ -21,7 +21,7 @@ from edgeagent.vmm.port import Accelerator, End, MachineSpec
 from edgeagent.vmm.qemu import Qemu, QemuMachine
 from edgeagent.wire import messages
 from edgeagent.wire.frame import Decoder, FrameType
-from tests.guests import MEMORY, GetImage, alive, need, spec
+from tests.guests import MEMORY, GetImage, alive, need, readings, spec
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,6 +84,24 @@ def test_paused_until_resumed(guest_image: GetImage) -> None:
         await machine.resume()
         assert await answer == FrameType.READY
         await machine.kill()
+
+    asyncio.run(main())
+
+
+def test_usage_is_that_of_the_vmm(guest_image: GetImage) -> None:
+    async def main() -> None:
+        machine = await Qemu(MACHINES).start(spec(guest_image("hostile-spin")))
+        await hello(machine)
+        first = machine.usage()
+        assert first is not None
+        assert first.threads >= 2
+        assert 0 < first.pss <= first.rss < 200 << 20
+        await asyncio.get_running_loop().sock_sendall(machine.channel, readings(1)[0])
+        while (later := machine.usage()) is not None and later.cpu_s < first.cpu_s + 0.2:
+            await asyncio.sleep(0.05)
+        assert later is not None
+        await machine.kill()
+        assert machine.usage() is None
 
     asyncio.run(main())
 
