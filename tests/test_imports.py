@@ -27,6 +27,7 @@ CORES = [
     "guest/session.py", "guest/limits.py", "guest/window.py", "guest/ring.py", "guest/budget.py",
     "probe/evidence.py", "probe/verdict.py", "probe/speed.py", "probe/report.py",
     "image/inspection.py", "image/elf.py", "image/targets.py",
+    "update/suit.py", "update/commands.py",
     "uplink/__init__.py", "uplink/delivery.py", "uplink/topics.py", "control/protocol.py",
     "journal/durability.py", "journal/formats.py", "journal/frames.py", "journal/batches.py",
     "sim/home.py", "sim/truth.py", "sim/message.py", "sim/dice.py", "sim/walk.py", "sim/kinds.py", "sim/faults.py",

@@ -8,7 +8,7 @@ are refused because none is understood. docs/adr/0002-cose.md says why this modu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -100,6 +100,14 @@ class Recipient:
     secret: bytes = field(repr=False)
 
 
+class KeyedVerifier(Verifier, Protocol):
+    """A public signing key that messages name."""
+
+    @property
+    def kid(self) -> bytes:
+        """What a message names the key by."""
+
+
 Agree = Callable[[bytes, dict[Any, Any]], bytes | None]
 """(kid, ephemeral COSE_Key) -> ECDH secret, or None when the kid is none of ours. Raises ValueError for a bad key."""
 
@@ -166,6 +174,37 @@ def verify1(data: bytes, key_of: Callable[[bytes], Verifier | None], *, external
     if not key.verify(signature, _to_be_signed(protected, external, payload)):
         raise _fault(what, "its signature is wrong")
     return payload
+
+
+def sign1_detached(payload: bytes, signer: Signer) -> bytes:
+    """A COSE_Sign1 that doesn't carry its payload (RFC 9052, 4.1)."""
+    protected = strict.dumps({ALG: signer.algorithm})
+    signature = signer.sign(_to_be_signed(protected, b"", payload))
+    return strict.dumps(Tagged(SIGN1_TAG, [protected, {KID: signer.kid}, None, signature]))
+
+
+def verify1_detached(data: bytes, payload: bytes, keys: Iterable[KeyedVerifier]) -> KeyedVerifier:
+    """The key whose signature of payload this COSE_Sign1 is; where it names no kid, every key is tried.
+
+    Raises UnknownKeyError when it names or fits none of them, RemoteProtocolError for everything else.
+    """
+    what = "the detached signature"
+    protected, unprotected, carried, signature = _message(data, SIGN1_TAG, 4, what)
+    headers, protected = _headers(protected, unprotected, what)
+    kid = headers.get(KID)
+    if carried is not None or not isinstance(signature, bytes) or not isinstance(kid, bytes | None):
+        raise _fault(what, "it carries a payload, or signature or key identifier is malformed")
+    named = [key for key in keys if kid in (None, key.kid)]
+    if not named:
+        raise UnknownKeyError(f"{what} is by the unknown key {kid.hex() if kid else '(none named)'}")
+    fitting = [key for key in named if key.algorithm == headers[ALG]]
+    if not fitting:
+        raise _fault(what, f"its algorithm {headers[ALG]!r:.20} isn't its key's")
+    signed = _to_be_signed(protected, b"", payload)
+    for key in fitting:
+        if key.verify(signature, signed):
+            return key
+    raise _fault(what, "its signature is wrong")
 
 
 # ---- encryption --------------------------------------------------------------------------------------------------
