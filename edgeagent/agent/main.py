@@ -161,7 +161,7 @@ def _soon(loop: asyncio.AbstractEventLoop, units: list[UnitRuntime]) -> None:
 
     def wake() -> None:
         for unit in units:
-            unit.supervisor.wake()
+            unit.wake()
 
     loop.call_soon_threadsafe(wake)
 

@@ -45,18 +45,21 @@ def families(snapshot: dict[str, Any], core: Any) -> Iterator[Any]:
         "edgeagent_not_counted", "Payloads and values not counted", labels=["unit", "reason"]
     )
     running = core.GaugeMetricFamily(
-        "edgeagent_guest_running", "1 while the guest runs", labels=["unit", "accelerator"]
+        "edgeagent_guest_running", "Instances of the guest that run", labels=["unit", "accelerator"]
     )
-    starts = core.CounterMetricFamily("edgeagent_guest_starts", "Starts of the guest", labels=["unit"])
+    starts = core.CounterMetricFamily(
+        "edgeagent_guest_starts", "Starts of the guest, of all its instances", labels=["unit"]
+    )
     behind = core.GaugeMetricFamily(
         "edgeagent_log_behind", "Readings that the guest has yet to process", labels=["unit"]
     )
     for unit in snapshot["units"]:
-        name, guest = unit["name"], unit["guest"]
+        name, instances = unit["name"], unit["instances"]
         for reason, count in unit["not_counted"].items():
             reasons.add_metric([name, reason], count)
-        running.add_metric([name, guest["accelerator"]], float(guest["state"] == "running"))
-        starts.add_metric([name], guest["starts"])
+        up = sum(one["state"] == "running" for one in instances)
+        running.add_metric([name, instances[0]["accelerator"]], float(up))
+        starts.add_metric([name], sum(one["starts"] for one in instances))
         behind.add_metric([name], unit["log"]["last"] - unit["log"]["acked"])
     yield from (reasons, running, starts, behind)
     for key, words in SPOOL.items():

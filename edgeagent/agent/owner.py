@@ -1,10 +1,11 @@
-"""Between a unit's pipeline and the supervisor of its guest."""
+"""Between a lane and the supervisor of its guest."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
+from edgeagent.config.schema import Unit
 from edgeagent.errors import GuestError
 from edgeagent.guest.events import (
     AckEvent,
@@ -20,54 +21,54 @@ from edgeagent.guest.events import (
 )
 from edgeagent.guest.owner import Hello, Status
 from edgeagent.unit.checkpointing import Checkpoint
-from edgeagent.unit.pipeline import Pipeline
+from edgeagent.unit.lane import Lane
 from edgeagent.unit.ports import LogReader
 
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 
 
 class GuestOwner:
-    """Implements guest.Owner over a pipeline. image: for messages to people."""
+    """Implements guest.Owner over a lane. image: for messages to people."""
 
-    def __init__(self, pipeline: Pipeline, image: Path) -> None:
+    def __init__(self, unit: Unit, lane: Lane, image: Path) -> None:
         self.status: Status | None = None
-        self._pipeline = pipeline
+        self._unit = unit
+        self._lane = lane
         self._image = image
         self._app, self._state_version = "", 0
-        self._logger = logging.getLogger(f"guest.{pipeline.unit.name}")
+        self._logger = logging.getLogger(f"guest.{lane.key}")
 
     def hello(self) -> Hello:
         """The unit as the guest is told, with the configuration that its checkpoint was made with."""
-        unit = self._pipeline.unit
-        return Hello(unit.name, unit.memory, self._pipeline.checkpoint.config)
+        return Hello(self._unit.name, self._unit.memory, self._lane.checkpoint.config)
 
     def checkpoint(self) -> Checkpoint | None:
         """What the guest goes on from; None for the very beginning."""
-        saved = self._pipeline.checkpoint
+        saved = self._lane.checkpoint
         return saved if saved.seq or saved.out or saved.state else None
 
     def input_after(self, seq: int) -> LogReader:
         """The log, from there."""
-        return self._pipeline.input_after(seq)
+        return self._lane.input_after(seq)
 
     def on_event(self, event: Event) -> None:
         """Sort what the guest said. GuestError when it can't be."""
-        pipeline = self._pipeline
+        lane = self._lane
         match event:
             case OutputEvent(message, kind, body):
-                pipeline.said(message, kind, body)
+                lane.said(message, kind, body)
             case AckEvent(seq, _):
-                pipeline.processed(seq)
+                lane.processed(seq)
             case RejectEvent(seq, reason, offset):
-                pipeline.rejected(seq, reason, offset)
+                lane.rejected(seq, reason, offset)
             case CheckpointDone(_, seq, out, state):
-                pipeline.stated(seq, out, state, self._app, self._state_version)
+                lane.stated(seq, out, state, self._app, self._state_version)
             case LogEvent(level, text, dropped):
                 if dropped:
                     self._logger.warning("(%d lines were too many)", dropped)
                 self._logger.log(_LEVELS[min(level, 3)], "%s", text)
             case ReadyEvent(ready):
-                saved = pipeline.checkpoint
+                saved = lane.checkpoint
                 if saved.state and (saved.app, saved.state_version) != (ready.app, ready.state_version):
                     raise GuestError(
                         f"{self._image} says that it is {ready.app} with state {ready.state_version}; "
@@ -75,7 +76,7 @@ class GuestOwner:
                     )
                 self._app, self._state_version = ready.app, ready.state_version
             case ContractBreach() | HungEvent() | RefusedEvent():
-                pipeline.guest_lost()
+                lane.guest_lost()
 
     def on_state(self, status: Status) -> None:
         """Remember it for `edgeagent status`."""
@@ -83,4 +84,4 @@ class GuestOwner:
         if before is None or before.state is not status.state:
             self._logger.info("%s", status.state)
         if not status.pid:
-            self._pipeline.guest_lost()
+            self._lane.guest_lost()

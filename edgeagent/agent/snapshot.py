@@ -1,4 +1,9 @@
-"""What `edgeagent status` shows, as JSON values."""
+"""What `edgeagent status` shows, as JSON values.
+
+A unit has ``instances``, a list with one object for each of its guests, and ``guest``, which is the one of them that
+needs a look most: the first that isn't running, else the first. Counts of the unit are over all its instances;
+``log.acked`` is the input through which the slowest of them is.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,7 @@ from edgeagent.wire.messages import reason_word
 
 from .batches import SealedBatches
 from .links import Source
-from .units import UnitRuntime
+from .units import Instance, UnitRuntime
 
 RING_LINES = 20
 """Of a dead guest's log ring, in the status."""
@@ -69,7 +74,8 @@ def _memory() -> int:
 
 def _unit(unit: UnitRuntime) -> dict[str, Any]:
     pipeline, gate, log = unit.pipeline, unit.gate, unit.journal.log
-    counts, choice, guest = pipeline.outbox.counts, unit.choice, unit.supervisor.status
+    counts, choice = pipeline.counts, unit.choice
+    instances = [_instance(index, one) for index, one in enumerate(unit.instances)]
     return {
         "name": unit.unit.name,
         "app": choice.image.declaration.app,
@@ -79,17 +85,8 @@ def _unit(unit: UnitRuntime) -> dict[str, Any]:
             "digest": choice.image.digest,
         },
         "settling": unit.settling,
-        "guest": {
-            "state": guest.state.value,
-            "accelerator": str(guest.accelerator),
-            "why": guest.why,
-            "pid": guest.pid,
-            "starts": guest.restarts + 1,
-            "jail": list(guest.jail),
-            "crash": str(guest.crash) if guest.crash else "",
-            "log": list(guest.log),
-            "evidence": _evidence(unit.supervisor.evidence),
-        },
+        "guest": next((one for one in instances if one["state"] != State.RUNNING), instances[0]),
+        "instances": instances,
         "readings": gate.counts.readings,
         "bytes_in": gate.counts.bytes_in,
         "duplicates": gate.counts.duplicates,
@@ -98,12 +95,12 @@ def _unit(unit: UnitRuntime) -> dict[str, Any]:
         "summaries": counts.summaries,
         "reports": counts.reports,
         "repeated": counts.repeated,
-        "rejects": pipeline.rejects,
+        "rejects": counts.rejects,
         "not_counted": {reason_word(reason): count for reason, count in sorted(counts.not_counted.items())},
-        "waiting": pipeline.outbox.waiting,
+        "waiting": pipeline.waiting,
         "blocked": pipeline.blocked,
         "full": pipeline.full,
-        "disk": pipeline.faults.disk,
+        "disk": pipeline.disk.fault,
         "log": {
             "first": log.first_seq,
             "last": log.next_seq - 1,
@@ -111,10 +108,29 @@ def _unit(unit: UnitRuntime) -> dict[str, Any]:
             "acked": pipeline.acked,
             "bytes": log.bytes,
         },
+    }
+
+
+def _instance(index: int, one: Instance) -> dict[str, Any]:
+    guest, lane = one.supervisor.status, one.lane
+    return {
+        "index": index,
+        "state": guest.state.value,
+        "accelerator": str(guest.accelerator),
+        "why": guest.why,
+        "pid": guest.pid,
+        "starts": guest.restarts + 1,
+        "jail": list(guest.jail),
+        "crash": str(guest.crash) if guest.crash else "",
+        "log": list(guest.log),
+        "evidence": _evidence(one.supervisor.evidence),
+        "acked": lane.acked,
+        "waiting": lane.outbox.waiting,
+        "blocked": lane.blocked,
         "checkpoint": {
-            "seq": pipeline.checkpoint.seq,
-            "out": pipeline.checkpoint.out,
-            "bytes": len(pipeline.checkpoint.state),
+            "seq": lane.checkpoint.seq,
+            "out": lane.checkpoint.out,
+            "bytes": len(lane.checkpoint.state),
         },
     }
 
@@ -160,14 +176,16 @@ def _degraded(parts: Parts, found: dict[str, Any]) -> Any:
     if parts.arrival.state is ClockState.BEHIND:
         yield "clock: behind the last known time and not set; arrival times go on from there until it is"
     for unit in parts.units:
-        name, guest = unit.unit.name, unit.supervisor.status
+        name = unit.unit.name
         if unit.settling:
             yield f"unit {name}: finishes what was begun with the former configuration"
-        if guest.state in (State.FAILED, State.WAITING):
-            what = f"unit {name}: guest {guest.state.value}: {guest.crash or 'no reason known'}"
-            yield f"{what}. {STAYS_DOWN}" if guest.state is State.FAILED else what
-        if unit.pipeline.faults.disk:
-            yield f"unit {name}: {unit.pipeline.faults.disk}"
+        for instance in unit.instances:
+            guest = instance.supervisor.status
+            if guest.state in (State.FAILED, State.WAITING):
+                what = f"unit {name}: guest {guest.state.value}: {guest.crash or 'no reason known'}"
+                yield f"{what}. {STAYS_DOWN}" if guest.state is State.FAILED else what
+        if unit.pipeline.disk.fault:
+            yield f"unit {name}: {unit.pipeline.disk.fault}"
         elif unit.pipeline.full:
             yield f"unit {name}: the input log is full; its sources are slowed"
     for source in found["sources"]:

@@ -1,4 +1,4 @@
-"""One unit put together: journal, gate, pipeline, guest."""
+"""One unit put together: journal, gate, pipeline, and the instances of its guest, each on a lane of its own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edgeagent.ingest.rate import rate_limit
 from edgeagent.ingest.topics import TopicPolicy
 from edgeagent.journal.durability import DURABILITY
 from edgeagent.unit.gate import Gate
+from edgeagent.unit.lane import Lane
 from edgeagent.unit.pipeline import Pipeline
 from edgeagent.unit.ports import Batches, Writer
 from edgeagent.unit.settings import contract_of, guest_config
@@ -46,6 +47,28 @@ class Shared:
     """Whether every source can be heard now."""
 
 
+class Instance:
+    """One of a unit's guests, and its lane."""
+
+    def __init__(self, unit: Unit, lane: Lane, choice: Choice, shared: Shared) -> None:
+        self.lane = lane
+        self.owner = GuestOwner(unit, lane, choice.path)
+        spec = MachineSpec(
+            lane.key, choice.arch, choice.accelerator, unit.memory, choice.path, shared.config.board.vm_user
+        )
+        policy = RestartPolicy(starts=unit.starts)
+        limits = Limits(said_frames=FRAMES + 2 * unit.windows)
+        plan = Plan(spec, choice.image.log_ring, choice.why, limits, policy)
+        self.supervisor = Supervisor(shared.vmm, plan, self.owner)
+        lane.guest = self.supervisor
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.lane.run())
+            tasks.create_task(self.supervisor.run())
+
+
 class UnitRuntime:
     """A unit that runs. Implements the router's Place."""
 
@@ -74,32 +97,32 @@ class UnitRuntime:
             shared.clock_unset,
         )
         self.pipeline = Pipeline(
-            unit,
+            unit.name,
             journal.log,
-            journal,
-            start,
             self.gate,
-            contract_of(start.config, allows),
-            shared.batches,
             shared.writer,
-            spooled=max(start.out, choice.spooled),
             sync=DURABILITY[settings.journal.durability].sync_log,
             group_interval=settings.journal.group_interval / 1000,
-            batch_interval=settings.seal.batch_interval / 1000,
-            batch_items=settings.seal.batch_items,
+            span=start.config["window"] + start.config["lateness"],
             monotonic=shared.monotonic,
             arrival=shared.arrival,
             heard=shared.heard,
         )
-        self.owner = GuestOwner(self.pipeline, choice.path)
-        spec = MachineSpec(
-            unit.name, choice.arch, choice.accelerator, unit.memory, choice.path, settings.board.vm_user
+        lane = Lane(
+            self.pipeline,
+            unit.name,
+            journal,
+            start,
+            contract_of(start.config, allows),
+            shared.batches,
+            self.pipeline.counts,
+            spooled=max(start.out, choice.spooled),
+            batch_interval=settings.seal.batch_interval / 1000,
+            batch_items=settings.seal.batch_items,
+            monotonic=shared.monotonic,
         )
-        policy = RestartPolicy(starts=unit.starts)
-        limits = Limits(said_frames=FRAMES + 2 * unit.windows)
-        plan = Plan(spec, choice.image.log_ring, choice.why, limits, policy)
-        self.supervisor = Supervisor(shared.vmm, plan, self.owner)
-        self.pipeline.guest = self.supervisor
+        self.pipeline.lanes = (lane,)
+        self.instances = [Instance(unit, lane, choice, shared)]
 
     # ---- seen from the router ------------------------------------------------------------------------------------
 
@@ -116,6 +139,12 @@ class UnitRuntime:
         """See Place."""
         self.pipeline.when_roomy(done)
 
+    # ---- seen from the spool -------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """The spool has room again."""
+        self.pipeline.wake()
+
     # ---- life ----------------------------------------------------------------------------------------------------
 
     async def settle(self) -> None:
@@ -128,8 +157,9 @@ class UnitRuntime:
             await asyncio.wait((running, drained), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
-            begin = replace(drained.result(), config=guest_config(self.unit))
-            await self.pipeline.keep(begin)
+            lane = self.instances[0].lane
+            begin = lane.anew(drained.result(), guest_config(self.unit))
+            await lane.keep(begin)
         finally:
             await _end(running, drained)
         self.journal = replace(self.journal, start=begin)
@@ -142,7 +172,8 @@ class UnitRuntime:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.pipeline.run())
-            tasks.create_task(self.supervisor.run())
+            for instance in self.instances:
+                tasks.create_task(instance.run())
 
     async def close(self) -> None:
         """Keep what is under way; before the cancellation of ``run``."""

@@ -1,1 +1,1 @@
-"""One unit's flow: gate, input log, guest, contract, batch, spool. Cores decide, pipeline.py moves."""
+"""One unit's flow: gate, input log, guest, contract, batch, spool. Cores decide, pipeline.py and lane.py move."""

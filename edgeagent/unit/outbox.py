@@ -1,7 +1,7 @@
-"""The outbox of a unit: outputs that are new and true to the contract, until they are a batch in the spool.
+"""The outbox of a lane: outputs that are new and true to the contract, until they are a batch in the spool.
 
 A guest that was restarted says again what it said after its checkpoint; numbers tell. Outputs are numbered without
-gaps, so the spool's newest number for the unit is all that must be remembered.
+gaps, so the spool's newest number for the lane is all that must be remembered.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ MAX_BATCH_BYTES = 256 << 10
 
 
 @dataclass(slots=True)
-class OutboxCounts:
-    """Since the start of the agent."""
+class Counts:
+    """What a unit's guests said, all together, since the start of the agent."""
 
     summaries: int = 0
     reports: int = 0
@@ -29,13 +29,15 @@ class OutboxCounts:
     not_counted: dict[int, int] = field(default_factory=dict)
     """Payloads and values that the guest didn't count, by reason."""
     values: int = 0
+    rejects: int = 0
+    """Readings of which nothing could be made."""
 
 
 class Outbox:
     """Collects outputs. spooled: newest output number in the spool. interval: s, longest wait for a batch."""
 
-    def __init__(self, contract: Contract, spooled: int, interval: float, most: int) -> None:
-        self.counts = OutboxCounts()
+    def __init__(self, contract: Contract, counts: Counts, spooled: int, interval: float, most: int) -> None:
+        self.counts = counts
         self.spooled = spooled
         self._contract = contract
         self._interval = interval

@@ -23,9 +23,10 @@ from edgeagent.contract.check import Contract
 from edgeagent.ingest.intake import Taken
 from edgeagent.journal.spool import Spool
 from edgeagent.unit import checkpointing
-from edgeagent.unit import pipeline as pipeline_module
+from edgeagent.unit import disk as disk_module
 from edgeagent.unit.arrival import EARLIEST_MS
 from edgeagent.unit.gate import Gate
+from edgeagent.unit.lane import Lane
 from edgeagent.unit.pipeline import Pipeline
 from edgeagent.unit.settings import guest_config
 from edgeagent.wire import messages
@@ -94,14 +95,14 @@ class Batches:
 
 
 class Guest:
-    """Runs the reference on what the pipeline feeds."""
+    """Runs the reference on what the lane feeds."""
 
-    def __init__(self, pipeline):
-        self.pipeline = pipeline
-        start = pipeline.checkpoint
+    def __init__(self, lane):
+        self.lane = lane
+        start = lane.checkpoint
         self.app = pickle.loads(start.state) if start.state else Reference(start.config)
         self.app.seq, self.app.out = start.seq, start.out
-        self.reader = pipeline.input_after(start.seq)
+        self.reader = lane.input_after(start.seq)
         self.asked = False
 
     def request_checkpoint(self):
@@ -117,10 +118,10 @@ class Guest:
             for frame in frames:
                 self._take(frame)
             if frames:
-                self.pipeline.processed(self.app.seq)
+                self.lane.processed(self.app.seq)
             if self.asked:
                 self.asked = False
-                self.pipeline.stated(self.app.seq, self.app.out, pickle.dumps(self.app), "reference", 1)
+                self.lane.stated(self.app.seq, self.app.out, pickle.dumps(self.app), "reference", 1)
             await asyncio.sleep(0)
 
     def _take(self, frame):
@@ -136,10 +137,10 @@ class Guest:
         said, app.said = app.said, []
         for one in said:
             if isinstance(one, messages.Reject):
-                self.pipeline.rejected(one.seq, one.reason, 0)
+                self.lane.rejected(one.seq, one.reason, 0)
                 continue
             kind = FrameType.SUMMARY if isinstance(one, messages.Summary) else FrameType.REPORT
-            self.pipeline.said(one, kind, body_of(one))
+            self.lane.said(one, kind, body_of(one))
 
 
 def body_of(said):
@@ -171,14 +172,19 @@ async def live(world):
 
     gate = Gate(journal.log.next_seq, arrival, lambda: 0.0, journal.log.tail, None)
     one = Pipeline(
-        UNIT, journal.log, journal, journal.start, gate, CONTRACT, batches, writer,
-        spooled=max(journal.start.out, spool.last("u").out), sync=True, group_interval=0.0, batch_interval=0.0,
-        batch_items=3, monotonic=lambda: 0.0, arrival=arrival, heard=lambda: False,
+        "u", journal.log, gate, writer, sync=True, group_interval=0.0, span=1000,
+        monotonic=lambda: 0.0, arrival=arrival, heard=lambda: False,
     )  # fmt: skip
-    guest = Guest(one)
-    one.guest = guest
+    lane = Lane(
+        one, "u", journal, journal.start, CONTRACT, batches, one.counts,
+        spooled=max(journal.start.out, spool.last("u").out), batch_interval=0.0, batch_items=3,
+        monotonic=lambda: 0.0,
+    )  # fmt: skip
+    one.lanes = (lane,)
+    guest = Guest(lane)
+    lane.guest = guest
     async with asyncio.TaskGroup() as tasks:
-        work = [tasks.create_task(one.run()), tasks.create_task(guest.run())]
+        work = [tasks.create_task(part.run()) for part in (one, lane, guest)]
         await play(world, one, batches)
         for task in work:
             task.cancel()
@@ -200,10 +206,10 @@ async def play(world, one, batches):
         for _ in range(number % 4):
             await asyncio.sleep(0)
         if number % 5 == 4:
-            one.plan.fed += checkpointing.MIN_LOG_BYTES
+            one.lanes[0].plan.fed += checkpointing.MIN_LOG_BYTES
         batches.send()
     await one.drained()
-    while one.outbox.waiting:
+    while one.waiting:
         await asyncio.sleep(0)
     batches.send()
     await one.close()
@@ -257,7 +263,7 @@ def test_power_cut_at_every_file_operation(mode):
 
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO, errno.EROFS])
 def test_a_disk_that_fails_for_a_while_loses_nothing(fault, monkeypatch):
-    monkeypatch.setattr(pipeline_module, "RETRY_S", (0.0,))
+    monkeypatch.setattr(disk_module, "RETRY_S", (0.0,))
     expected = undisturbed()
     # A fault while opening ends the start with one line, and the next start goes on; later ones are waited for.
     for at in range(0, expected.files.operations, 3):

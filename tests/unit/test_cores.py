@@ -13,7 +13,7 @@ from edgeagent.ingest.intake import Taken
 from edgeagent.unit import checkpointing
 from edgeagent.unit.arrival import ArrivalClock, ClockState
 from edgeagent.unit.gate import Gate
-from edgeagent.unit.outbox import MAX_BATCH_BYTES, Outbox
+from edgeagent.unit.outbox import MAX_BATCH_BYTES, Counts, Outbox
 from edgeagent.unit.router import Router
 from edgeagent.unit.ticks import TickPlan
 from edgeagent.wire import messages
@@ -53,7 +53,7 @@ def test_a_lying_report(lie):
 
 
 def outbox(spooled=0, most=10):
-    return Outbox(CONTRACT, spooled, 10.0, most)
+    return Outbox(CONTRACT, Counts(), spooled, 10.0, most)
 
 
 def take(box, out, now=0.0, body=b"x"):

@@ -4,27 +4,21 @@ import asyncio
 import contextlib
 import errno
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from edgeagent.config import parse
 from edgeagent.contract.check import Contract
 from edgeagent.ingest.intake import Taken
-from edgeagent.unit import pipeline as module
+from edgeagent.unit import disk as disk_module
+from edgeagent.unit import lane as lane_module
 from edgeagent.unit.checkpointing import Checkpoint
 from edgeagent.unit.gate import Gate
+from edgeagent.unit.lane import Lane
 from edgeagent.unit.pipeline import Pipeline
 from edgeagent.wire import messages
 from edgeagent.wire.frame import HEADER, Decoder, FrameType
 from tests.unit.given import GOOD, NOW, put
 
-UNIT = parse(
-    '[board]\nname="b"\n[coap]\n[[unit]]\nname="u"\ntopics=["#"]\n[seal]\nrecipients=["r"]\n'
-    '[uplink]\nurl="mqtt://b"\nacknowledge="broker"\n',
-    name="",
-    folder=Path("/"),
-).units[0]
 CONTRACT = Contract(60_000, 3_600_000, (500, 950), (), 60, lambda topic: True)
 
 
@@ -120,27 +114,31 @@ class Guest:
 
 
 @contextlib.asynccontextmanager
-async def running(disk, guest, **changes):
+async def running(disk, guest, group_interval=0.0, batch_interval=0.0):
     async def writer(work):
         await asyncio.sleep(0)
         return work()
 
     gate = Gate(1, lambda: NOW, lambda: 0.0, disk.tail, None)
     start = Checkpoint(0, 0, b"", "", 0, {"window": 60_000, "lateness": 0})
-    settings = {"spooled": 0, "sync": True, "group_interval": 0.0, "batch_interval": 0.0, "batch_items": 100}
     one = Pipeline(
-        UNIT, disk, disk, start, gate, CONTRACT, Spool(disk), writer,
-        **settings | changes, monotonic=lambda: 0.0, arrival=lambda: NOW, heard=lambda: True,
+        "u", disk, gate, writer, sync=True, group_interval=group_interval, span=60_000,
+        monotonic=lambda: 0.0, arrival=lambda: NOW, heard=lambda: True,
     )  # fmt: skip
-    one.guest = guest
-    task = asyncio.create_task(one.run())
+    lane = Lane(
+        one, "u", disk, start, CONTRACT, Spool(disk), one.counts,
+        spooled=0, batch_interval=batch_interval, batch_items=100, monotonic=lambda: 0.0,
+    )  # fmt: skip
+    one.lanes = (lane,)
+    lane.guest = guest
+    tasks = asyncio.gather(one.run(), lane.run())
     try:
-        yield one
-        assert not task.done(), task.exception()
+        yield one, lane
+        assert not tasks.done(), tasks.exception()
     finally:
-        task.cancel()
+        tasks.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await task
+            await tasks
 
 
 async def until(condition):
@@ -160,7 +158,7 @@ def drive(body):
 def test_acknowledged_means_durable_and_the_guest_is_woken_after():
     async def body():
         disk, guest = Disk(), Guest()
-        async with running(disk, guest) as one:
+        async with running(disk, guest) as (one, _lane):
             put(one.gate, b"1")
             put(one.gate, b"2")
             one.gate.when_durable(lambda: disk.events.append("acknowledged"))
@@ -172,23 +170,23 @@ def test_acknowledged_means_durable_and_the_guest_is_woken_after():
 
 
 def test_a_full_disk_holds_everything_back_and_loses_nothing(monkeypatch):
-    monkeypatch.setattr(module, "RETRY_S", (0.001,))
+    monkeypatch.setattr(disk_module, "RETRY_S", (0.001,))
 
     async def body():
         disk, guest, roomy = Disk(), Guest(), []
         disk.fault = OSError(errno.ENOSPC, "No space left on device")
-        async with running(disk, guest) as one:
+        async with running(disk, guest) as (one, _lane):
             put(one.gate, b"1")
             one.gate.when_durable(lambda: disk.events.append("acknowledged"))
-            await until(lambda: one.faults.disk)
+            await until(lambda: one.disk.fault)
             assert one.full
-            assert "No space left" in one.faults.disk
+            assert "No space left" in one.disk.fault
             one.when_roomy(lambda: roomy.append(True))
             put(one.gate, b"2")
             assert disk.events == []
             disk.fault = None
             await until(lambda: disk.durable_seq == 2)
-            assert not one.faults.disk
+            assert not one.disk.fault
             assert not one.full
             assert roomy == [True]
             assert "acknowledged" in disk.events
@@ -199,17 +197,17 @@ def test_a_full_disk_holds_everything_back_and_loses_nothing(monkeypatch):
 def test_a_checkpoint_waits_for_what_was_said_before_it():
     async def body():
         disk, guest = Disk(), Guest()
-        async with running(disk, guest, batch_interval=3600.0) as one:
+        async with running(disk, guest, batch_interval=3600.0) as (one, lane):
             put(one.gate)
             await until(lambda: disk.durable_seq == 1)
-            one.said(summary(1), FrameType.SUMMARY, b"x")
+            lane.said(summary(1), FrameType.SUMMARY, b"x")
             await asyncio.sleep(0.01)
             assert disk.batches == []  # the batch waits for others
-            one.stated(1, 1, b"state", "aggregate", 1)
+            lane.stated(1, 1, b"state", "aggregate", 1)
             await until(lambda: disk.kept)
             order = [event[0] for event in disk.events]
             assert order == ["commit", "store", "keep", "trim"]
-            assert one.checkpoint == Checkpoint(
+            assert lane.checkpoint == Checkpoint(
                 1, 1, b"state", "aggregate", 1, {"window": 60_000, "lateness": 0}
             )
 
@@ -219,13 +217,13 @@ def test_a_checkpoint_waits_for_what_was_said_before_it():
 def test_a_state_ahead_of_its_outputs_is_not_kept():
     async def body():
         disk, guest = Disk(), Guest()
-        async with running(disk, guest) as one:
-            one.said(summary(1), FrameType.SUMMARY, b"x")
-            one.stated(5, 2, b"state", "aggregate", 1)  # output 2 is still on its way
+        async with running(disk, guest) as (_one, lane):
+            lane.said(summary(1), FrameType.SUMMARY, b"x")
+            lane.stated(5, 2, b"state", "aggregate", 1)  # output 2 is still on its way
             await until(lambda: disk.batches)
             await asyncio.sleep(0.01)
             assert disk.kept == []
-            one.said(summary(2), FrameType.SUMMARY, b"x")
+            lane.said(summary(2), FrameType.SUMMARY, b"x")
             await until(lambda: disk.kept)
             assert disk.batches == [[1], [2]]
 
@@ -235,23 +233,23 @@ def test_a_state_ahead_of_its_outputs_is_not_kept():
 def test_a_checkpoint_is_asked_for_when_enough_was_fed():
     async def body():
         disk, guest = Disk(), Guest()
-        async with running(disk, guest) as one:
-            one.processed(1)
+        async with running(disk, guest) as (one, lane):
+            lane.processed(1)
             assert guest.asked == 0
             for _ in range(9):
                 put(one.gate, bytes(131_000))
             await until(lambda: disk.durable_seq == 9)
-            feed = one.input_after(0)
+            feed = lane.input_after(0)
             while feed.read(1 << 20):
                 pass
-            one.processed(9)
-            one.processed(10)
+            lane.processed(9)
+            lane.processed(10)
             assert guest.asked == 1
-            one.guest_lost()
+            lane.guest_lost()
             put(one.gate, bytes(131_000))
             await until(lambda: disk.durable_seq == 10)
-            one.plan.fed = 1 << 21
-            one.processed(11)
+            lane.plan.fed = 1 << 21
+            lane.processed(11)
             assert guest.asked == 2
 
     drive(body)
@@ -263,15 +261,15 @@ def test_a_full_log_is_reason_enough_for_a_checkpoint():
     async def body():
         disk, guest = Disk(), Guest()
         disk.full = True
-        async with running(disk, guest) as one:
-            one.processed(7)
+        async with running(disk, guest) as (_one, lane):
+            lane.processed(7)
             assert guest.asked == 1
-            one.processed(7)
+            lane.processed(7)
             assert guest.asked == 1
-            one.stated(7, 0, b"state", "aggregate", 1)
+            lane.stated(7, 0, b"state", "aggregate", 1)
             await until(lambda: disk.trimmed == 7)
             # What can be trimmed is trimmed; asking again would bring nothing.
-            one.processed(7)
+            lane.processed(7)
             assert guest.asked == 1
 
     drive(body)
@@ -280,12 +278,12 @@ def test_a_full_log_is_reason_enough_for_a_checkpoint():
 def test_a_full_spool_stops_the_guest_not_the_sources():
     async def body():
         disk, guest = Disk(), Guest()
-        async with running(disk, guest, batch_interval=3600.0) as one:
-            feed = one.input_after(0)
+        async with running(disk, guest, batch_interval=3600.0) as (one, lane):
+            feed = lane.input_after(0)
             put(one.gate)
             await until(lambda: disk.durable_seq == 1)
             disk.spool_full = True
-            assert one.blocked
+            assert lane.blocked
             assert feed.read(1000) == b""
             assert not one.full
             disk.spool_full = False
@@ -298,35 +296,36 @@ def test_a_full_spool_stops_the_guest_not_the_sources():
 def test_drained_ends_with_a_state_of_no_bytes_after_everything_is_stored():
     async def body():
         disk, guest = Disk(), Guest()
-        async with running(disk, guest, batch_interval=3600.0) as one:
+        async with running(disk, guest, batch_interval=3600.0) as (one, lane):
             put(one.gate)
             drained = asyncio.create_task(one.drained())
             await until(lambda: disk.durable_seq == 2)
             assert disk.frames[1].type == FrameType.DRAIN
-            one.said(summary(1, seq=2), FrameType.SUMMARY, b"x")
-            one.processed(2)
-            assert await drained == Checkpoint(2, 1, b"", "", 0, {"window": 60_000, "lateness": 0})
+            lane.said(summary(1, seq=2), FrameType.SUMMARY, b"x")
+            lane.processed(2)
+            assert await drained == 2
+            assert lane.anew(2, {"window": 1000}) == Checkpoint(2, 1, b"", "", 0, {"window": 1000})
             assert disk.batches == [[1]]
 
     drive(body)
 
 
 def test_close_keeps_a_last_state_if_the_guest_gives_one(monkeypatch):
-    monkeypatch.setattr(module, "STOP_CHECKPOINT_S", 0.01)
+    monkeypatch.setattr(lane_module, "STOP_CHECKPOINT_S", 0.01)
 
     async def body():
         disk, guest = Disk(), Guest()
-        async with running(disk, guest, group_interval=60.0) as one:
+        async with running(disk, guest, group_interval=60.0) as (one, lane):
             assert put(one.gate) is Taken.LOGGED
             await one.close()
             assert disk.durable_seq == 1  # not waiting for the group's interval
             assert guest.asked == 0  # nothing was processed yet
-            one.processed(1)
+            lane.processed(1)
             await one.close()  # asks, gets none, and ends all the same
             assert guest.asked == 1
             closing = asyncio.create_task(one.close())
             await asyncio.sleep(0)
-            one.stated(1, 0, b"last", "aggregate", 1)
+            lane.stated(1, 0, b"last", "aggregate", 1)
             await closing
             assert disk.kept[-1].state == b"last"
 
@@ -335,11 +334,11 @@ def test_close_keeps_a_last_state_if_the_guest_gives_one(monkeypatch):
 
 def test_rejects_are_counted_once_though_a_restarted_guest_repeats_them():
     async def body():
-        async with running(Disk(), Guest()) as one:
+        async with running(Disk(), Guest()) as (one, lane):
             for seq in (1, 2, 2, 1, 3):
-                one.rejected(seq, 1, 0)
-            assert one.rejects == 3
-            one.rejected(4, 200, 0)  # a reason that this agent doesn't know yet
+                lane.rejected(seq, 1, 0)
+            assert one.counts.rejects == 3
+            lane.rejected(4, 200, 0)  # a reason that this agent doesn't know yet
 
     drive(body)
 
@@ -352,7 +351,7 @@ def test_reason_words(reason, word):
 def test_a_source_in_a_hurry_isnt_kept_for_the_groups_interval():
     async def body():
         disk, guest = Disk(), Guest()
-        async with running(disk, guest, group_interval=3600.0) as one:
+        async with running(disk, guest, group_interval=3600.0) as (one, _lane):
             put(one.gate)
             await asyncio.sleep(0.01)
             assert disk.durable_seq == 0
