@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,9 @@ from rich.text import Text
 
 from edgeagent.errors import ConfigError, ImageError
 from edgeagent.host.disk import DiskFiles
+from edgeagent.image import boot, inspection
 from edgeagent.image import build as building
-from edgeagent.image import inspection
+from edgeagent.image.boot import Boot
 from edgeagent.image.build import ImageFile
 from edgeagent.image.inspection import ImageInfo
 from edgeagent.image.targets import TARGETS
@@ -82,30 +84,81 @@ def build(arch: str, app: str, source: Path, out: Path, as_json: bool, quiet: bo
         Console().print(_built(built))
 
 
-@image.command(epilog=examples("edgeagent image inspect build/images/x86_64/aggregate.elf --json"))
+@image.command(
+    epilog=examples("edgeagent image inspect build/images/x86_64/aggregate.elf --json"),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 def inspect(file: Path, as_json: bool) -> int:
     """Say what an image is before it runs.
 
-    Architecture, size (its attack surface), digest, what it declares.
+    A guest of ours: architecture, size (its attack surface), digest, what it declares. Anybody's unikernel: how it
+    is booted (`edgeagent vm run`), or why nothing here can boot it.
 
-    Exit code 1: its build id doesn't match its bytes. 6: it can't be a guest.
+    Exit code 1: its build id doesn't match its bytes. 6: nothing here can run it.
     """
+    data = read_image(file)
     try:
-        info = inspection.inspect(DiskFiles().read(file, inspection.MAX_IMAGE))
+        found = boot.identify(data)
+        info = inspection.inspect(data) if inspection.is_ours(data) else None
     except ImageError as error:
         raise ImageError(error.what, where=str(file), remedy=error.remedy) from error
+    plain = {"boot": plain_boot(found), **(_plain(info) if info else foreign(found, data))}
+    if as_json:
+        click.echo(json.dumps(plain, indent=2))
+    elif info:
+        Console().print(_inspected(file, info, found))
+    else:
+        Console().print(_foreign(file, found, plain))
+    return 0 if info is None or info.build_id_verified else 1
+
+
+def read_image(file: Path) -> bytes:
+    """The bytes of an image of anybody's. ImageError when it can't be read."""
+    try:
+        return DiskFiles().read(file, boot.MAX_IMAGE)
     except OSError as error:
         reason = (
             "too large for an image" if error.errno == errno.EFBIG else (error.strerror or str(error)).lower()
         )
         raise ImageError(reason, where=str(file)) from error
-    if as_json:
-        click.echo(json.dumps(_plain(info), indent=2))
-    else:
-        Console().print(_inspected(file, info))
-    return 0 if info.build_id_verified else 1
+
+
+def plain_boot(found: Boot) -> dict[str, object]:
+    """For JSON."""
+    return {"words": boot.WORDS[found.protocol], **dataclasses.asdict(found)}
+
+
+def foreign(found: Boot, data: bytes) -> dict[str, object]:
+    """What is known of an image that isn't ours."""
+    return {"arch": found.arch, "size": len(data), "digest": hashlib.sha256(data).hexdigest()}
+
+
+def _foreign(file: Path, found: Boot, plain: dict[str, object]) -> Group:
+    facts = _facts()
+    rows = [
+        ("boots as", f"{found.protocol}: {boot.WORDS[found.protocol]}"),
+        ("machine", found.arch),
+        ("attack surface", f"{plain['size']:,} bytes"),
+    ]
+    if found.start is not None and found.end is not None:
+        entry = "" if found.entry is None else f", entry {found.entry:#x}"
+        rows.append(("in memory", f"{found.end - found.start:,} bytes at {found.start:#x}{entry}"))
+    if found.devices:
+        rows.append(("devices", ", ".join(f"{one.name} ({one.kind})" for one in found.devices)))
+    rows += [("note", remark) for remark in found.remarks]
+    rows += [("sha256", str(plain["digest"])), ("", "no guest of ours: it declares nothing")]
+    for name, value in rows:
+        facts.add_row(name, value)
+    return Group(Text(str(file), style="bold"), facts)
+
+
+def _facts() -> Table:
+    # So that a digest is one word in 80 columns.
+    facts = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    return facts
 
 
 def _plain(info: ImageInfo) -> dict[str, object]:
@@ -129,15 +182,13 @@ _MATCH = Text("matches the file", "green")
 _MISMATCH = Text("doesn't match the file: it was changed after it was built", "red")
 
 
-def _inspected(file: Path, info: ImageInfo) -> Group:
-    # So that a digest is one word in 80 columns.
-    facts = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
+def _inspected(file: Path, info: ImageInfo, found: Boot) -> Group:
+    facts = _facts()
     said = info.declaration
     for name, value in (
         ("app", f"{said.app} {said.version} (state {said.state_version}, ABI {said.abi})"),
         ("architecture", info.arch),
+        ("boots as", f"{found.protocol}: {boot.WORDS[found.protocol]}"),
         ("attack surface", f"{info.size:,} bytes, channels: {', '.join(said.channels)}"),
         ("in memory", f"{info.loaded:,} bytes, entry {info.entry:#x}"),
         ("log ring", f"{info.log_ring[1]:,} bytes at {info.log_ring[0]:#x}"),

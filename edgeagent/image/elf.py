@@ -1,4 +1,4 @@
-"""Core: what an ELF file says, read from untrusted bytes (System V gABI, chapters 4 and 5). 64-bit, little-endian."""
+"""Core: what an ELF file says, from untrusted bytes (System V gABI, chapters 4 and 5); any class and byte order."""
 
 from __future__ import annotations
 
@@ -8,32 +8,54 @@ from dataclasses import dataclass
 
 from edgeagent.errors import ImageError
 
-MAX_HEADERS = 64
-"""Of either kind. Guests have about ten."""
+MAX_PROGRAM_HEADERS = 64
+MAX_SECTION_HEADERS = 256
+"""Guests have about ten of either kind, kernels of others some dozen sections."""
 MAX_SYMBOLS = 65_536
+MAX_NOTES = 256
 
-EXECUTABLE = 2
+EXECUTABLE, SHARED = 2, 3
 LOAD, NOTE = 1, 4
 SYMTAB, NOBITS = 2, 8
 ALLOCATED = 2
 
-_FILE = struct.Struct("<16sHHIQQQIHHHHHH")
-_PROGRAM = struct.Struct("<IIQQQQQQ")
-_SECTION = struct.Struct("<IIQQQQIIQQ")
-_SYMBOL = struct.Struct("<IBBHQQ")
-_NOTE = struct.Struct("<III")
+LITTLE, BIG = "<", ">"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Of one class of files: structures, and where in a row of each the fields lie that we read."""
+
+    file: str
+    program: str
+    program_fields: tuple[int, ...]
+    """Of type, flags, offset, virtual and physical address, size in the file and in memory, alignment."""
+    section: str
+    symbol: str
+    value: int
+    """Of a symbol; its size follows."""
+
+
+_SHAPES = {
+    32: _Shape("16sHHIIIIIHHHHHH", "IIIIIIII", (0, 6, 1, 2, 3, 4, 5, 7), "IIIIIIIIII", "IIIBBH", 1),
+    64: _Shape("16sHHIQQQIHHHHHH", "IIQQQQQQ", (0, 1, 2, 3, 4, 5, 6, 7), "IIQQQQIIQQ", "IBBHQQ", 4),
+}
+_CLASSES = {1: 32, 2: 64}
+_ORDERS = {1: LITTLE, 2: BIG}
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A program header. Offsets, addresses and sizes are bytes."""
+    """A program header. Offsets, addresses and sizes are bytes; ``address`` is virtual."""
 
     kind: int
     flags: int
     offset: int
     address: int
+    physical: int
     file_size: int
     memory_size: int
+    align: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +83,40 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Elf:
-    """An executable. ``data`` are all its bytes."""
+    """An executable. ``data`` are all its bytes, ``bits`` is 32 or 64, ``order`` LITTLE or BIG, ``flags`` e_flags."""
 
     data: bytes
+    bits: int
+    order: str
+    kind: int
     machine: int
+    flags: int
     entry: int
     segments: tuple[Segment, ...]
     sections: tuple[Section, ...]
 
+    def loaded(self) -> tuple[Segment, ...]:
+        """The segments that take memory."""
+        return tuple(segment for segment in self.segments if segment.kind == LOAD and segment.memory_size)
+
     def notes(self) -> Iterator[Note]:
-        """All notes of all note segments. ImageError when one is cut short."""
+        """The notes of all note segments, at most MAX_NOTES. ImageError when one is cut short."""
+        shape = struct.Struct(self.order + "III")
+        count = 0
         for segment in self.segments:
             if segment.kind != NOTE:
                 continue
+            unit = 8 if segment.align == 8 else 4  # as gABI has it
             at, end = segment.offset, segment.offset + segment.file_size
-            while end - at >= _NOTE.size:
-                name_size, size, kind = _NOTE.unpack_from(self.data, at)
-                start = at + _NOTE.size + _padded(name_size)
+            while end - at >= shape.size and count < MAX_NOTES:
+                count += 1
+                name_size, size, kind = shape.unpack_from(self.data, at)
+                start = segment.offset + _padded(at - segment.offset + shape.size + name_size, unit)
                 if start + size > end:
                     raise ImageError("the ELF notes are cut short")
-                name = self.data[at + _NOTE.size : at + _NOTE.size + name_size]
+                name = self.data[at + shape.size : at + shape.size + name_size]
                 yield Note(name.removesuffix(b"\0"), kind, start, self.data[start : start + size])
-                at = start + _padded(size)
+                at = segment.offset + _padded(start - segment.offset + size, unit)
 
     def at(self, address: int, size: int) -> bytes:
         """Initialised bytes at a link address. ImageError when the file has none there."""
@@ -95,20 +129,21 @@ class Elf:
     def symbols(self) -> dict[str, tuple[int, int]]:
         """Name: (address, size) of all symbols; empty when they are stripped."""
         found: dict[str, tuple[int, int]] = {}
+        shape = _SHAPES[self.bits]
+        row = struct.Struct(self.order + shape.symbol)
         for table in self.sections:
             if table.kind != SYMTAB or table.link >= len(self.sections):
                 continue
             names = self.sections[table.link]
-            for index in range(min(table.size // _SYMBOL.size, MAX_SYMBOLS)):
-                name, _, _, _, value, size = _SYMBOL.unpack_from(
-                    self.data, table.offset + index * _SYMBOL.size
-                )
-                found[_string(self.data, names.offset, names.size, name)] = (value, size)
+            for index in range(min(table.size // row.size, MAX_SYMBOLS)):
+                fields = row.unpack_from(self.data, table.offset + index * row.size)
+                name = _string(self.data, names.offset, names.size, fields[0])
+                found[name] = (fields[shape.value], fields[shape.value + 1])
         return found
 
 
-def _padded(size: int) -> int:
-    return (size + 3) & ~3
+def _padded(size: int, unit: int) -> int:
+    return (size + unit - 1) & -unit
 
 
 def _string(data: bytes, offset: int, size: int, at: int) -> str:
@@ -119,11 +154,11 @@ def _string(data: bytes, offset: int, size: int, at: int) -> str:
 
 
 def _table(
-    data: bytes, what: str, shape: struct.Struct, offset: int, count: int, size: int
+    data: bytes, what: str, shape: struct.Struct, offset: int, count: int, size: int, limit: int
 ) -> list[tuple[int, ...]]:
     if not count:
         return []
-    if size != shape.size or count > MAX_HEADERS:
+    if size != shape.size or count > limit:
         raise ImageError(f"{count} {what} headers of {size} bytes aren't what a guest has")
     if offset + count * size > len(data):
         raise ImageError(f"truncated: the {what} headers lie behind the end, at {len(data)} bytes")
@@ -131,34 +166,40 @@ def _table(
 
 
 def parse(data: bytes) -> Elf:
-    """Read the headers. ImageError with one line for whatever isn't a whole 64-bit little-endian executable."""
+    """Read the headers. ImageError with one line for whatever isn't a whole executable."""
     if data[:4] != b"\x7fELF":
         raise ImageError("not an ELF file")
-    if len(data) < _FILE.size:
+    bits, order = _CLASSES.get(data[4] if len(data) > 4 else 0), _ORDERS.get(data[5] if len(data) > 5 else 0)
+    if len(data) < 16:
         raise ImageError(f"truncated: {len(data)} bytes are less than an ELF header")
-    if data[4:6] != b"\x02\x01":
-        raise ImageError("not a 64-bit little-endian ELF file")
-    ident = _FILE.unpack_from(data)
-    kind, machine, entry, program_at, section_at = ident[1], ident[2], ident[4], ident[5], ident[6]
-    program_size, programs, section_size, section_count, names_index = ident[9:14]
-    if kind != EXECUTABLE:
-        raise ImageError("not an executable: an object file, a library or position independent")
+    if bits is None or order is None:
+        raise ImageError(f"an ELF file of unknown class {data[4]} or byte order {data[5]}")
+    shape = _SHAPES[bits]
+    header = struct.Struct(order + shape.file)
+    if len(data) < header.size:
+        raise ImageError(f"truncated: {len(data)} bytes are less than an ELF header")
+    _, kind, machine, _, entry, program_at, section_at, flags, _, *sizes = header.unpack_from(data)
+    program_size, programs, section_size, section_count, names_index = sizes
+    if kind not in (EXECUTABLE, SHARED):
+        raise ImageError("not an executable: an object file or a core dump")
 
     segments = []
-    for kind, flags, offset, address, _, file_size, memory_size, _ in _table(
-        data, "program", _PROGRAM, program_at, programs, program_size
-    ):
-        if offset + file_size > len(data):
-            raise ImageError(f"truncated: a segment ends at {offset + file_size} of {len(data)} bytes")
-        segments.append(Segment(kind, flags, offset, address, file_size, memory_size))
+    row = struct.Struct(order + shape.program)
+    for fields in _table(data, "program", row, program_at, programs, program_size, MAX_PROGRAM_HEADERS):
+        segment = Segment(*(fields[index] for index in shape.program_fields))
+        if segment.offset + segment.file_size > len(data):
+            end = segment.offset + segment.file_size
+            raise ImageError(f"truncated: a segment ends at {end} of {len(data)} bytes")
+        segments.append(segment)
 
-    raw = _table(data, "section", _SECTION, section_at, section_count, section_size)
-    for row in raw:
-        if row[1] != NOBITS and row[4] + row[5] > len(data):
-            raise ImageError(f"truncated: a section ends at {row[4] + row[5]} of {len(data)} bytes")
+    row = struct.Struct(order + shape.section)
+    raw = _table(data, "section", row, section_at, section_count, section_size, MAX_SECTION_HEADERS)
+    for found in raw:
+        if found[1] != NOBITS and found[4] + found[5] > len(data):
+            raise ImageError(f"truncated: a section ends at {found[4] + found[5]} of {len(data)} bytes")
     names = raw[names_index] if names_index < len(raw) else (0,) * 10
     sections = [
-        Section(_string(data, names[4], names[5], row[0]), row[1], row[2], row[3], row[4], row[5], row[6])
-        for row in raw
+        Section(_string(data, names[4], names[5], one[0]), one[1], one[2], one[3], one[4], one[5], one[6])
+        for one in raw
     ]
-    return Elf(data, machine, entry, tuple(segments), tuple(sections))
+    return Elf(data, bits, order, kind, machine, flags, entry, tuple(segments), tuple(sections))

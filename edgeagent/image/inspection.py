@@ -68,11 +68,20 @@ class ImageInfo:
     """Name and size of those that are in memory."""
 
 
+def is_ours(data: bytes) -> bool:
+    """Whether there is any note of ours in it. ImageError for an ELF file that is damaged."""
+    return data[:4] == b"\x7fELF" and any(note.name == OWNER for note in elf.parse(data).notes())
+
+
 def inspect(data: bytes) -> ImageInfo:
     """Say what the image is. ImageError with one line when it can't be a guest."""
     if len(data) > MAX_IMAGE:
         raise ImageError(f"{len(data)} bytes are above the limit of {MAX_IMAGE} for an image")
     image = elf.parse(data)
+    if (image.bits, image.order) != (64, elf.LITTLE):
+        raise ImageError("not a 64-bit little-endian ELF file, which all guests of ours are")
+    if image.kind != elf.EXECUTABLE:
+        raise ImageError("not an executable, but a library or position independent")
     arch = next((name for name, target in TARGETS.items() if target.elf_machine == image.machine), None)
     if arch is None:
         raise ImageError(

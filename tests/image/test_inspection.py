@@ -56,6 +56,14 @@ def patched(data: bytes, offset: int, shape: str, value: int) -> bytes:
     return bytes(changed)
 
 
+def elf_header(*, bits: int, order: str) -> bytes:
+    """An executable of no contents."""
+    ident = b"\x7fELF" + bytes([bits // 32, 1 if order == "<" else 2, 1]) + bytes(9)
+    word = "I" if bits == 32 else "Q"
+    sizes = (52, 32, 0, 40, 0, 0) if bits == 32 else (64, 56, 0, 64, 0, 0)
+    return ident + struct.pack(f"{order}HHI{word * 3}I6H", 2, 62, 1, 0, 0, 0, 0, *sizes)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -64,8 +72,10 @@ def patched(data: bytes, offset: int, shape: str, value: int) -> bytes:
         (lambda data: data[:30], "truncated"),
         (lambda data: data[:1000], "truncated"),
         (lambda data: data[:-1], "truncated"),
-        (lambda data: patched(data, 4, "B", 1), "not a 64-bit"),
-        (lambda data: patched(data, 5, "B", 2), "not a 64-bit"),
+        (lambda data: patched(data, 4, "B", 3), "unknown class 3"),
+        (lambda data: patched(data, 5, "B", 2), "not an executable"),
+        (lambda _: elf_header(bits=32, order="<"), "not a 64-bit"),
+        (lambda _: elf_header(bits=64, order=">"), "not a 64-bit"),
         (lambda data: patched(data, 16, "<H", 3), "not an executable"),
         (lambda data: patched(data, 18, "<H", 22), "for a machine that isn't supported (ELF number 22)"),
         (lambda data: patched(data, 56, "<H", 0), "no note with its build id"),
