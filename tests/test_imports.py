@@ -28,6 +28,7 @@ CORES = [
     "guest/session.py", "guest/limits.py", "guest/window.py", "guest/ring.py", "guest/budget.py",
     "crash/record.py", "crash/retention.py", "crash/inputs.py", "crash/case.py",
     "probe/evidence.py", "probe/verdict.py", "probe/speed.py", "probe/report.py",
+    "boards/profile.py", "boards/match.py", "boards/facts.py",
     "image/inspection.py", "image/elf.py", "image/targets.py", "image/boot.py", "image/solo5.py",
     "update/suit.py", "update/commands.py",
     "uplink/__init__.py", "uplink/delivery.py", "uplink/topics.py", "control/protocol.py",

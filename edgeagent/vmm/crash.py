@@ -43,6 +43,7 @@ class Crash:
 
 REPORT_BUG = "Its image is at fault, or was given a damaged state; `edgeagent logs` has its last lines"
 TCG_OFFERED = 'Set accelerator = "tcg" for this unit, or "auto" to have the probe choose'
+OVER_LIMIT = "Its image, or QEMU, is at fault: an honest guest stays within its memory"
 
 # What QEMU says on stderr when it can't start, and what that means. First match counts.
 _STDERR: tuple[tuple[str, str, str, str], ...] = (
@@ -89,6 +90,8 @@ _SIGNALS = {
 
 def explain(ending: Ending, accelerator: Accelerator, panic: str = "") -> Crash:
     """panic: the record in the guest's log ring, "" where there is none."""
+    if ending.limit:
+        return Crash("over-limit", f"QEMU went over its limit: {ending.limit}", OVER_LIMIT)
     if panic:
         return Crash("panicked", f"the guest gave up: {panic}", REPORT_BUG)
     for pattern, kind, words, remedy in _STDERR:

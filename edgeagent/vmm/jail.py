@@ -18,7 +18,10 @@ OWN_USERS = ("--user", "--map-current-user")
 
 # The death signal is set first, then the parent is looked at: an agent that died in between is noticed here, one
 # that dies later sends the signal. Arguments are never part of the text.
-GUARD = 'test "$PPID" = "$0" && exec "$@"'
+# Where memory runs out, the kernel ends a VMM before it ends the agent.
+GUARD = 'test "$PPID" = "$0" || exit 1; echo 500 >/proc/self/oom_score_adj; exec "$@"'
+ENTER = 'echo 0 >"$0" && exec "$@"'
+"""Into a cgroup, by its cgroup.procs; 0 is the process that writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +79,14 @@ class Jail:
     missing: tuple[str, ...]
 
 
-def build(facts: Facts, *, kvm: bool) -> Jail:
-    """The tightest jail that these facts allow; kvm: the VMM must open /dev/kvm by itself."""
+def build(facts: Facts, *, kvm: bool, group: str = "") -> Jail:
+    """The tightest jail that these facts allow.
+
+    kvm: the VMM must open /dev/kvm by itself; group: cgroup.procs of the cgroup to enter first, "" for none.
+    """
     words = ["QEMU's system call filter", "no new privileges", "dies with the agent"]
     missing: list[str] = []
-    prefix: list[str] = []
+    prefix: list[str] = [facts.shell, "-c", ENTER, group] if group else []
     if facts.prlimit:
         prefix += [facts.prlimit, "--core=0", "--fsize=0", f"--nofile={MAX_FILES}", "--"]
         words.append(f"no core dumps, writes no files, at most {MAX_FILES} descriptors")

@@ -17,6 +17,20 @@ class Accelerator(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class MachineLimits:
+    """What a VMM may use, guest and all."""
+
+    memory: int
+    """Bytes."""
+    cpu: float
+    """Of one core: 0.8 is four fifths of it."""
+    weight: int
+    """Its part where CPU is short, beside others' weights: 1 to 10,000."""
+    tasks: int
+    """Threads and processes."""
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     """A machine to start. memory: bytes of guest RAM."""
 
@@ -29,6 +43,8 @@ class MachineSpec:
     """Whom the VMM should run as, when the agent may choose; empty: the least privileged that there is."""
     paused: bool = False
     """Build it, but run no instruction before ``resume``."""
+    limits: MachineLimits | None = None
+    """None: only its jail holds it."""
 
 
 class End(enum.StrEnum):
@@ -50,6 +66,7 @@ class Ending:
 
     ``status`` is the exit status, negative for a signal, None while the VMM still holds the dead guest.
     ``signal`` is the signal's name. ``events`` are the last events, oldest first; ``stderr`` the last lines.
+    ``limit`` says which limit it went over, when that is what ended it.
     """
 
     end: End
@@ -57,6 +74,7 @@ class Ending:
     events: tuple[str, ...]
     stderr: str
     signal: str = ""
+    limit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,10 @@ class Machine(Protocol):
     @property
     def jail(self) -> tuple[str, ...]:
         """What holds the VMM, and what is missing, in words."""
+
+    @property
+    def version(self) -> str:
+        """Of the VMM; "" until it has said it."""
 
     async def resume(self) -> None:
         """Run a machine that was started paused. GuestError if it can't."""

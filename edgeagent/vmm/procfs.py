@@ -52,6 +52,14 @@ def usage(pid: int) -> Usage | None:
     return Usage(seen.cpu_s, sizes.get("Rss", seen.rss), sizes.get("Pss", 0), seen.threads)
 
 
+def private(pid: int) -> tuple[int, int]:
+    """Bytes that are this process's own, guest RAM among them, and how many threads it has; 0, 0 when it is gone."""
+    text = _read(pid, "status")
+    sizes = parse_sizes(text.replace("\t", " "))
+    threads = re.search(r"^Threads:\s+(\d+)$", text, re.MULTILINE)
+    return sizes.get("RssAnon", 0) + sizes.get("RssShmem", 0), int(threads[1]) if threads else 0
+
+
 def _read(pid: int, name: str) -> str:
     try:
         return Path(f"/proc/{pid}/{name}").read_text("ascii", "replace")

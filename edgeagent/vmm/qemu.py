@@ -12,11 +12,14 @@ import socket
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from edgeagent.errors import EnvironmentFaultError, GuestError, ImageError, RemoteProtocolError
 
 from . import argv, crash, facts, jail, procfs, qmp
+from .cgroup import NONE, Hierarchy
+from .hold import Hold
 from .port import Accelerator, End, Ending, MachineSpec, Usage, VmmInfo
 
 MAX_IMAGE = 64 << 20
@@ -31,10 +34,11 @@ ASK_SECONDS = 5.0
 
 
 class Qemu:
-    """Starts machines by the table: architecture -> row."""
+    """Starts machines by the table: architecture -> row. cgroups: where the limits of their specs are held."""
 
-    def __init__(self, rows: Mapping[str, argv.Row]) -> None:
+    def __init__(self, rows: Mapping[str, argv.Row], cgroups: Hierarchy = NONE) -> None:
         self._rows = rows
+        self._cgroups = cgroups
         self._facts: dict[str, jail.Facts] = {}
 
     def program(self, arch: str) -> str:
@@ -68,8 +72,15 @@ class Qemu:
             )
         if spec.user not in self._facts:
             self._facts[spec.user] = await asyncio.to_thread(facts.gather, spec.user)
-        walls = jail.build(self._facts[spec.user], kvm=spec.accelerator is Accelerator.KVM)
         with ExitStack() as ours, ExitStack() as theirs:
+            hold = Hold(self._cgroups, spec.name, spec.limits) if spec.limits else None
+            if hold:
+                ours.callback(hold.close)
+            walls = jail.build(
+                self._facts[spec.user],
+                kvm=spec.accelerator is Accelerator.KVM,
+                group=hold.procs if hold else "",
+            )
             memory = _memory(spec, ours)
             image = _image(spec.image, theirs)
             channel, channel_end = _pair(ours, theirs)
@@ -93,8 +104,14 @@ class Qemu:
                 )
             except OSError as error:
                 raise EnvironmentFaultError(f"QEMU can't be started: {error}", where=spec.name) from error
-            words = (*walls.words, *(f"without {lack}" for lack in walls.missing))
-            return QemuMachine(process, channel, monitor, stderr, memory, row.ram_base, words, ours.pop_all())
+            words = (
+                *walls.words,
+                *(f"without {lack}" for lack in walls.missing),
+                *(hold.words if hold else ()),
+            )
+            return QemuMachine(
+                process, channel, monitor, stderr, memory, row.ram_base, words, hold, ours.pop_all()
+            )
 
 
 async def _ask(*command: str) -> str:
@@ -175,6 +192,7 @@ class QemuMachine:
         memory: int,
         ram_base: int,
         words: tuple[str, ...],
+        hold: Hold | None,
         resources: ExitStack,
     ) -> None:
         self.channel = channel
@@ -185,6 +203,7 @@ class QemuMachine:
         self._stderr = stderr
         self._memory = memory
         self._ram_base = ram_base
+        self._hold = hold
         self._resources = resources
         self._qmp = qmp.Qmp()
         self._events: deque[str] = deque(maxlen=MAX_EVENTS)
@@ -198,6 +217,8 @@ class QemuMachine:
         self._loop.add_reader(monitor, self._on_monitor)
         self._loop.add_reader(stderr, self._on_stderr)
         self._watch = self._loop.create_task(self._watch_exit(), name=f"qemu {process.pid}")
+        if hold:
+            hold.begin(process.pid, self._signal)
 
     @property
     def pid(self) -> int:
@@ -222,7 +243,8 @@ class QemuMachine:
 
     def usage(self) -> Usage | None:
         """See port.Machine."""
-        return procfs.usage(self.pid)
+        used = procfs.usage(self.pid)
+        return replace(used, throttled_s=self._hold.throttled_s) if used and self._hold else used
 
     def read_memory(self, address: int, size: int) -> bytes:
         """See port.Machine."""
@@ -241,16 +263,16 @@ class QemuMachine:
         return await asyncio.shield(self._killing)
 
     async def _kill(self) -> int:
-        self._signal()
+        self._signal(signal.SIGKILL)
         await self._watch
         self._loop.remove_reader(self._monitor)
         self._loop.remove_reader(self._stderr)
         self._resources.close()
         return await self._process.wait()
 
-    def _signal(self) -> None:
+    def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+            self._process.send_signal(number)
 
     async def _watch_exit(self) -> None:
         status = await self._process.wait()
@@ -266,7 +288,8 @@ class QemuMachine:
                     break
             text = self._said.decode("utf-8", "replace")
             name = signal.Signals(-status).name if status is not None and status < 0 else ""
-            self._end.set_result(Ending(end, status, tuple(self._events), text, name))
+            limit = self._hold.over() if self._hold and end is End.SIGNALLED else ""
+            self._end.set_result(Ending(end, status, tuple(self._events), text, name, limit))
 
     # ---- the monitor -------------------------------------------------------------------------------------------
 
@@ -289,7 +312,7 @@ class QemuMachine:
         except RemoteProtocolError as error:
             # A monitor that can't be trusted makes a VMM that can't be watched.
             self._events.append(str(error))
-            self._signal()
+            self._signal(signal.SIGKILL)
             data = b""
         if not data:
             self._loop.remove_reader(self._monitor)
