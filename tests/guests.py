@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeagent.guest.events import Event
-from edgeagent.guest.owner import Hello, Status
+from edgeagent.guest.owner import Evidence, Hello, Status
 from edgeagent.image import build as building
 from edgeagent.image.build import SOURCE, ImageFile
 from edgeagent.image.inspection import inspect
@@ -72,6 +72,7 @@ class ListReader:
 
     def __init__(self, frames: list[bytes], last_seq: int) -> None:
         self.last_seq = last_seq
+        self.closed = False
         self._frames = frames
 
     def read(self, max_bytes: int) -> bytes:
@@ -84,6 +85,9 @@ class ListReader:
             taken.append(frame)
         self.last_seq += len(taken)
         return b"".join(taken)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Recorder:
     events: list[Event] = field(default_factory=list)
     states: list[Status] = field(default_factory=list)
     judge: Callable[[Event], None] = lambda _: None
+    ends: list[Evidence] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hello(self) -> Hello:
@@ -122,6 +127,9 @@ class Recorder:
     def on_state(self, status: Status) -> None:
         self.states.append(status)
         self.changed.set()
+
+    def on_end(self, evidence: Evidence) -> None:
+        self.ends.append(evidence)
 
     def of(self, kind: type) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]

@@ -19,7 +19,7 @@ from edgeagent.guest.events import (
     RefusedEvent,
     RejectEvent,
 )
-from edgeagent.guest.owner import Hello, Status
+from edgeagent.guest.owner import Evidence, Hello, Status
 from edgeagent.unit.checkpointing import Checkpoint
 from edgeagent.unit.lane import Lane
 from edgeagent.unit.ports import LogReader
@@ -85,3 +85,6 @@ class GuestOwner:
             self._logger.info("%s", status.state)
         if not status.pid:
             self._lane.guest_lost()
+
+    def on_end(self, evidence: Evidence) -> None:
+        """Keep what is left of it."""

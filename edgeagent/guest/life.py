@@ -57,6 +57,7 @@ class Life:
         self._drained = asyncio.Event()
         self._crash: Crash | None = None
         self._ending: Ending | None = None
+        self._began = 0
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -98,6 +99,8 @@ class Life:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._reader is not None:
+                self._reader.close()
 
     # ---- the four things that go on at once ----------------------------------------------------------------------
 
@@ -179,6 +182,7 @@ class Life:
                 else:
                     self._hear(self.session.begin(self._clock()))
             case RunningEvent(seq):
+                self._began = seq
                 self._reader = self._owner.input_after(seq)
             case LogEvent(_, text, dropped):
                 if dropped:
@@ -204,13 +208,26 @@ class Life:
     def evidence(self, accelerator: Accelerator, where: tuple[int, int] | None) -> Evidence:
         """What is left; where: address and size of the log ring, None when the image doesn't say. Before kill."""
         found: ring.Ring | None = None
+        memory = b""
         if where:
             with contextlib.suppress(DamagedError, ValueError):
-                found = ring.parse(self._machine.read_memory(*where))
+                memory = self._machine.read_memory(*where)
+                found = ring.parse(memory)
         crash = self._crash
         if crash is None and self._ending is not None:
             crash = explain(self._ending, accelerator, found.panic if found else "")
         if crash is None:
             crash = Crash("channel-closed", "the guest's channel closed, and its machine goes on", "")
         session = self.session
-        return Evidence(crash, self._ending, found, tuple(self.log), session.acked, session.given)
+        return Evidence(
+            crash,
+            self._ending,
+            found,
+            tuple(self.log),
+            session.acked,
+            session.given,
+            self._began,
+            session.state_asked,
+            memory,
+            self._machine.version,
+        )

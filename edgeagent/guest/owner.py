@@ -52,6 +52,9 @@ class InputReader(Protocol):
     def read(self, max_bytes: int) -> bytes:
         """Whole frames, at least one if there is one, whatever its size; b"" for now."""
 
+    def close(self) -> None:
+        """The guest is gone: give back what reading took."""
+
 
 class Owner(Protocol):
     """Of one guest. Calls come from the event loop's thread."""
@@ -70,6 +73,9 @@ class Owner(Protocol):
 
     def on_state(self, status: Status) -> None:
         """The status is another one."""
+
+    def on_end(self, evidence: Evidence) -> None:
+        """The guest ended, and nobody asked it to; another one may be started next."""
 
 
 class State(enum.StrEnum):
@@ -102,6 +108,14 @@ class Evidence:
     log: tuple[str, ...]
     acked: int
     given: int
+    began: int = 0
+    """It went on from here: the input that its state was made after."""
+    state_asked: bool = False
+    """It was asked for its state, and hadn't answered."""
+    memory: bytes = b""
+    """Where the log ring lies, as it stood."""
+    vmm: str = ""
+    """Its version, where it said one."""
 
     @property
     def last_words(self) -> tuple[str, ...]:

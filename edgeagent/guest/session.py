@@ -169,6 +169,11 @@ class Session:
         self._output.append(messages.checkpoint(self._checkpoint.ident))
         return True
 
+    @property
+    def state_asked(self) -> bool:
+        """A state is due."""
+        return self._checkpoint is not None
+
     def drain(self) -> None:
         """Take no more input. Once ``drained``, everything given is processed and said."""
         self._require(Phase.RUNNING)

@@ -138,6 +138,7 @@ class Supervisor:
                 self._crashed = True
                 budget = budget.ended(self._clock())
                 self._logger.error("%s", evidence.crash)
+                self._owner.on_end(evidence)
                 self._is(State.WAITING, crash=evidence.crash, log=evidence.last_words, pid=0)
         finally:
             self._is(State.STOPPED, pid=0)

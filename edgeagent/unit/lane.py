@@ -111,7 +111,11 @@ class Lane:
 
     def input_after(self, seq: int) -> LogReader:
         """The log, as long as there is room for what the guest will say."""
-        return _Feed(self, self._unit.log.reader(seq))
+        return _Feed(self, self.record_after(seq))
+
+    def record_after(self, seq: int) -> LogReader:
+        """What the guest is given after that one, to be read by somebody else; also in another thread."""
+        return self._unit.log.reader(seq)
 
     @property
     def blocked(self) -> bool:
@@ -262,3 +266,7 @@ class _Feed:
         data = b"" if self._lane.blocked else self._reader.read(max_bytes)
         self._lane.plan.fed += len(data)
         return data
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._reader.close()

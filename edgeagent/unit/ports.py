@@ -21,6 +21,9 @@ class LogReader(Protocol):
     def read(self, max_bytes: int) -> bytes:
         """Whole frames, at least one if there is one; b"" at the durable end."""
 
+    def close(self) -> None:
+        """Give the descriptor back."""
+
 
 class InputLog(Protocol):
     """The durable record of a unit's frames. append, commit and trim run in the writer's thread only."""

@@ -88,6 +88,26 @@ def test_input_flows_and_nothing_is_left(guest_image: GetImage) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_an_end_is_told_and_nothing_leaks(guest_image: GetImage) -> None:
+    """Its owner hears of every end, and gets its reader back."""
+    readers: list[ListReader] = []
+
+    class Owner(Recorder):
+        def input_after(self, seq: int) -> ListReader:
+            readers.append(super().input_after(seq))
+            return readers[-1]
+
+    owner = Owner(readings(3), saved=Restorable(1, 0, b""))
+    evidence = fail(owner, guest_image("hostile-panic"))
+    assert owner.ends[-1] is evidence
+    assert len(owner.ends) == len(readers) == TWO_STARTS.starts
+    assert all(reader.closed for reader in readers)
+    assert (evidence.began, evidence.acked, evidence.given) == (1, 1, 3)
+    assert evidence.memory.startswith(b"EDGERING")
+    assert evidence.vmm
+    assert not evidence.state_asked
+
+
 def test_a_frame_larger_than_the_window(guest_image: GetImage) -> None:
     assert Limits().least_window < messages.MAX_PAYLOAD
 
