@@ -35,12 +35,19 @@ class Row(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """Numbers of what the VMM inherits: the image, guest RAM, the data channel, the monitor."""
+    """Numbers of what the VMM inherits: the image, guest RAM, the data channel, the monitor, perhaps gdb's listener."""
 
     image: int
     memory: int
     channel: int
     monitor: int
+    gdb: int | None = None
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Those that there are."""
+        some = (self.image, self.memory, self.channel, self.monitor)
+        return some if self.gdb is None else (*some, self.gdb)
 
 
 TCG_CACHE_MIB = 1
@@ -78,5 +85,10 @@ def arguments(program: str, spec: MachineSpec, row: Row, fds: Descriptors) -> li
         *("-chardev", f"socket,id=monitor,fd={fds.monitor}"),
         *("-mon", "chardev=monitor,mode=control"),
         *("-kernel", f"/dev/fd/{fds.image}"),
+        *(() if fds.gdb is None else _debugger(fds.gdb)),
         *(("-S",) if spec.paused else ()),
     ]
+
+
+def _debugger(listener: int) -> tuple[str, ...]:
+    return "-chardev", f"socket,id=gdb,fd={listener},server=on,wait=off", "-gdb", "chardev:gdb"

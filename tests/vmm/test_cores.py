@@ -51,6 +51,15 @@ def test_paused() -> None:
     assert "-S" in argv.arguments("qemu", replace(SPEC, paused=True), MACHINES["x86_64"], FDS)
 
 
+def test_a_debugger_is_let_in_only_when_it_is_asked_for() -> None:
+    plain = argv.arguments("qemu", SPEC, MACHINES["x86_64"], FDS)
+    assert "-gdb" not in plain
+    held = argv.arguments("qemu", SPEC, MACHINES["x86_64"], replace(FDS, gdb=14))
+    assert values(held, "-gdb") == ["chardev:gdb"]
+    assert "socket,id=gdb,fd=14,server=on,wait=off" in values(held, "-chardev")
+    assert (FDS.all, replace(FDS, gdb=14).all) == ((10, 11, 12, 13), (10, 11, 12, 13, 14))
+
+
 ROOT = Facts(
     agent=77,
     privileged=True,
