@@ -45,6 +45,8 @@ class MachineSpec:
     """Build it, but run no instruction before ``resume``."""
     limits: MachineLimits | None = None
     """None: only its jail holds it."""
+    gdb: int | None = None
+    """Descriptor of a listening socket where a debugger may take hold of the guest; None: nowhere."""
 
 
 class End(enum.StrEnum):
@@ -101,8 +103,8 @@ class VmmInfo:
     accelerators: tuple[str, ...]
 
 
-class Machine(Protocol):
-    """One machine. Its memory can be read until ``kill``, also after the VMM died."""
+class Running(Protocol):
+    """A VMM with its guest, whichever VMM and whatever guest."""
 
     @property
     def pid(self) -> int:
@@ -110,11 +112,27 @@ class Machine(Protocol):
 
     @property
     def channel(self) -> socket.socket:
-        """The agent's end of the data channel, non-blocking; belongs to the machine."""
+        """Our end of the one byte stream to the guest, non-blocking; belongs to the machine.
+
+        A unit's data channel, or the console of somebody else's image.
+        """
 
     @property
     def jail(self) -> tuple[str, ...]:
         """What holds the VMM, and what is missing, in words."""
+
+    async def ended(self) -> Ending:
+        """Wait for the end; may be called again and says the same."""
+
+    def usage(self) -> Usage | None:
+        """What it has used so far; None once the VMM is gone. Costs some hundred microseconds: not for every frame."""
+
+    async def kill(self) -> int:
+        """End it now, reap it and give everything back; the exit status. Does no harm when repeated."""
+
+
+class Machine(Running, Protocol):
+    """A unit's machine. Its memory can be read until ``kill``, also after the VMM died."""
 
     @property
     def version(self) -> str:
@@ -123,17 +141,8 @@ class Machine(Protocol):
     async def resume(self) -> None:
         """Run a machine that was started paused. GuestError if it can't."""
 
-    async def ended(self) -> Ending:
-        """Wait for the end; may be called again and says the same."""
-
-    def usage(self) -> Usage | None:
-        """What it has used so far; None once the VMM is gone. Costs some hundred microseconds: not for every frame."""
-
     def read_memory(self, address: int, size: int) -> bytes:
         """Guest RAM at a guest physical address; ValueError outside of it."""
-
-    async def kill(self) -> int:
-        """End it now, reap it and give everything back; the exit status. Does no harm when repeated."""
 
 
 class Vmm(Protocol):

@@ -9,26 +9,20 @@ import os
 import re
 import signal
 import socket
-from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from edgeagent.errors import EnvironmentFaultError, GuestError, ImageError, RemoteProtocolError
 
-from . import argv, crash, facts, jail, procfs, qmp
+from . import argv, crash, facts, jail, qmp
 from .cgroup import NONE, Hierarchy
 from .hold import Hold
-from .port import Accelerator, End, Ending, MachineSpec, Usage, VmmInfo
+from .port import Accelerator, MachineSpec, VmmInfo
+from .process import CHUNK, LAST_READS, Spawned, VmmProcess, pair, sealed, spawn
 
 MAX_IMAGE = 64 << 20
 """Bytes of an image."""
-MAX_STDERR = 16_384
-MAX_EVENTS = 32
-CHUNK = 65_536
-LAST_READS = 16
-"""Reads of what an ended QEMU left behind."""
 RESUME_SECONDS = 5.0
 ASK_SECONDS = 5.0
 
@@ -83,34 +77,21 @@ class Qemu:
             )
             memory = _memory(spec, ours)
             image = _image(spec.image, theirs)
-            channel, channel_end = _pair(ours, theirs)
-            monitor, monitor_end = _pair(ours, theirs)
-            stderr, stderr_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            ours.callback(os.close, stderr)
-            theirs.callback(os.close, stderr_end)
-            os.set_blocking(stderr_end, True)
-            fds = argv.Descriptors(image, memory, channel_end.fileno(), monitor_end.fileno())
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *walls.prefix,
-                    *argv.arguments(program, spec, row, fds),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=stderr_end,
-                    cwd="/",
-                    env={"PATH": facts.PATH, "LC_ALL": "C"},
-                    pass_fds=(fds.image, fds.memory, fds.channel, fds.monitor),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise EnvironmentFaultError(f"QEMU can't be started: {error}", where=spec.name) from error
+            channel, channel_end = pair(ours, theirs)
+            monitor, monitor_end = pair(ours, theirs)
+            fds = argv.Descriptors(image, memory, channel_end.fileno(), monitor_end.fileno(), spec.gdb)
+            spawned = await spawn(
+                [*walls.prefix, *argv.arguments(program, spec, row, fds)],
+                fds.all,
+                ours,
+            )
             words = (
                 *walls.words,
                 *(f"without {lack}" for lack in walls.missing),
                 *(hold.words if hold else ()),
             )
             return QemuMachine(
-                process, channel, monitor, stderr, memory, row.ram_base, words, hold, ours.pop_all()
+                spawned, channel, words, hold, ours.pop_all(), monitor=monitor, memory=(memory, row.ram_base)
             )
 
 
@@ -159,71 +140,36 @@ def _image(path: Path, stack: ExitStack) -> int:
         ) from error
     if len(data) > MAX_IMAGE:
         raise ImageError(f"image is larger than {MAX_IMAGE} bytes", where=str(path))
-    fd = os.memfd_create("image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    stack.callback(os.close, fd)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-    fcntl.fcntl(
-        fd,
-        fcntl.F_ADD_SEALS,
-        fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL,
-    )
-    return fd
+    return sealed("image", data, stack)
 
 
-def _pair(ours: ExitStack, theirs: ExitStack) -> tuple[socket.socket, socket.socket]:
-    here, there = socket.socketpair()
-    ours.enter_context(here)
-    theirs.enter_context(there)
-    here.setblocking(False)
-    return here, there
+class QemuMachine(VmmProcess):
+    """A running QEMU. See port.Machine.
 
-
-class QemuMachine:
-    """A running QEMU. See port.Machine."""
+    monitor: our end of its QMP connection. memory: descriptor of guest RAM and the guest address where it begins; None
+    for a machine whose memory nobody reads.
+    """
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        spawned: Spawned,
         channel: socket.socket,
-        monitor: socket.socket,
-        stderr: int,
-        memory: int,
-        ram_base: int,
         words: tuple[str, ...],
         hold: Hold | None,
         resources: ExitStack,
+        *,
+        monitor: socket.socket,
+        memory: tuple[int, int] | None,
     ) -> None:
-        self.channel = channel
-        self.jail = words
         self.version = ""
-        self._process = process
         self._monitor = monitor
-        self._stderr = stderr
         self._memory = memory
-        self._ram_base = ram_base
-        self._hold = hold
-        self._resources = resources
         self._qmp = qmp.Qmp()
-        self._events: deque[str] = deque(maxlen=MAX_EVENTS)
-        self._said = b""
         self._shutdown_reason = ""
-        self._loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[Ending] = self._loop.create_future()
         self._greeted = asyncio.Event()
+        super().__init__(spawned, channel, words, hold, resources)
         self._resumed: asyncio.Future[str] = self._loop.create_future()
-        self._killing: asyncio.Task[int] | None = None
         self._loop.add_reader(monitor, self._on_monitor)
-        self._loop.add_reader(stderr, self._on_stderr)
-        self._watch = self._loop.create_task(self._watch_exit(), name=f"qemu {process.pid}")
-        if hold:
-            hold.begin(process.pid, self._signal)
-
-    @property
-    def pid(self) -> int:
-        """Of QEMU: the wrappers became it."""
-        return self._process.pid
 
     async def resume(self) -> None:
         """See port.Machine."""
@@ -237,61 +183,28 @@ class QemuMachine:
         if error:
             raise GuestError(f"QEMU doesn't run the machine: {error}")
 
-    async def ended(self) -> Ending:
-        """See port.Machine."""
-        return await asyncio.shield(self._end)
-
-    def usage(self) -> Usage | None:
-        """See port.Machine."""
-        used = procfs.usage(self.pid)
-        return replace(used, throttled_s=self._hold.throttled_s) if used and self._hold else used
-
     def read_memory(self, address: int, size: int) -> bytes:
         """See port.Machine."""
-        offset = address - self._ram_base
+        if self._memory is None:
+            raise ValueError("the memory of this machine can't be read")
+        fd, base = self._memory
+        offset = address - base
         if offset < 0 or size < 0:
             raise ValueError(f"guest address {address:#x} is below its memory")
-        data = os.pread(self._memory, size, offset)
+        data = os.pread(fd, size, offset)
         if len(data) != size:
             raise ValueError(f"guest address {address:#x} with {size} bytes is above its memory")
         return data
 
-    async def kill(self) -> int:
-        """See port.Machine. Goes on to the end also when the caller is cancelled."""
-        if self._killing is None:
-            self._killing = self._loop.create_task(self._kill())
-        return await asyncio.shield(self._killing)
+    # ---- the monitor -------------------------------------------------------------------------------------------
 
-    async def _kill(self) -> int:
-        self._signal(signal.SIGKILL)
-        await self._watch
-        self._loop.remove_reader(self._monitor)
-        self._loop.remove_reader(self._stderr)
-        self._resources.close()
-        return await self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
-
-    async def _watch_exit(self) -> None:
-        status = await self._process.wait()
+    def _last_words(self) -> None:
         for _ in range(LAST_READS):
             if not self._on_monitor():
                 break
-        self._finish(End.SIGNALLED if status < 0 else End.EXITED, status)
 
-    def _finish(self, end: End, status: int | None) -> None:
-        if not self._end.done():
-            for _ in range(LAST_READS):
-                if not self._on_stderr():
-                    break
-            text = self._said.decode("utf-8", "replace")
-            name = signal.Signals(-status).name if status is not None and status < 0 else ""
-            limit = self._hold.over() if self._hold and end is End.SIGNALLED else ""
-            self._end.set_result(Ending(end, status, tuple(self._events), text, name, limit))
-
-    # ---- the monitor -------------------------------------------------------------------------------------------
+    def _close(self) -> None:
+        self._loop.remove_reader(self._monitor)
 
     def _send(self, command: str) -> None:
         # Some dozen bytes into an empty socket; a QEMU that doesn't read them is dead, which its exit will say.
@@ -346,18 +259,3 @@ class QemuMachine:
                     self._finish(end, None)
             case _:
                 self._events.append(f"unexpected {received}"[:200])
-
-    def _on_stderr(self) -> bool:
-        """One read; whether there may be more."""
-        try:
-            data = os.read(self._stderr, CHUNK)
-        except BlockingIOError:
-            return False
-        if not data:
-            self._loop.remove_reader(self._stderr)
-            return False
-        # The beginning says what went wrong, the end what came of it.
-        self._said += data
-        if len(self._said) > MAX_STDERR:
-            self._said = self._said[: MAX_STDERR // 2] + self._said[-MAX_STDERR // 2 :]
-        return True
