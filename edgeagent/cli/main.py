@@ -20,6 +20,7 @@ VERBS = {
     "status": ("edgeagent.cli.status", "Show what a running agent does."),
     "logs": ("edgeagent.cli.logs", "Show the newest log lines of a running agent."),
     "probe": ("edgeagent.cli.probe", "Can this board run unikernels under KVM, how fast, and if not, why?"),
+    "boards": ("edgeagent.cli.boards", "List the boards that are known, and what is known of each."),
     "image": ("edgeagent.cli.image", "Build and inspect guest images."),
     "keys": ("edgeagent.cli.keys", "Make, show and rotate keys."),
     "collect": ("edgeagent.cli.collect", "Receive, verify and store batches (the cloud end)."),

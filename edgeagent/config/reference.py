@@ -21,7 +21,8 @@ type or a value out of bounds is refused with file, line and key before anything
 """
 
 
-def _default(value: Any) -> str:
+def shown_default(value: Any) -> str:
+    """A row's default, for a table."""
     if value is schema.REQUIRED:
         return "**required**"
     if value is None or value == "":
@@ -34,7 +35,7 @@ def _section(title: str, kind: type[Any], remark: str) -> str:
     rows += ["| setting | default | what it is for |", "|---|---|---|"]
     for of in fields(kind):
         _, default, doc = schema.row(of)
-        rows.append(f"| `{of.name}` | {_default(default)} | {doc} |")
+        rows.append(f"| `{of.name}` | {shown_default(default)} | {doc} |")
     return "\n".join(rows) + "\n"
 
 

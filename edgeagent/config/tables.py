@@ -70,11 +70,11 @@ def _outside_strings(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
                 quote = opened[0]
 
 
-def closest(word: str, known: Iterable[str]) -> str:
-    """What a person may have meant, as a remedy."""
+def closest(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """What a person may have meant, as a remedy; where nothing is close ``otherwise``, or all that is known."""
     words = list(known)
     close = difflib.get_close_matches(word, words, 1)
-    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(words)}."
+    return f"Did you mean {close[0]}?" if close else otherwise or f"Known: {', '.join(words)}."
 
 
 def check_sections(source: Source, tree: Mapping[str, Any], known: Iterable[str]) -> None:

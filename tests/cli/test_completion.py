@@ -26,6 +26,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         (("edgeagent", "collect", "e"), ["enroll", "export"]),
         (("edgeagent", "status", "--ru"), ["--runtime"]),
         (("edgeagent", "image", "build", "--arch", "mips"), ["mips64el"]),
+        (("edgeagent", "boards", "show", "turris"), ["turris-mox", "turris-omnia"]),
     ],
 )
 def test_bash(words, offered):

@@ -12,7 +12,7 @@ from tests.cli.commands import COMMANDS, understood
 WIDTH = 80
 MACHINES_READ = {
     "status", "probe", "image build", "image inspect", "keys init", "keys show", "keys retire", "collect",
-    "collect boards", "collect gaps", "simulate", "replay",
+    "collect boards", "collect gaps", "simulate", "replay", "boards", "boards show",
 }  # fmt: skip
 
 
