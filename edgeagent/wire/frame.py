@@ -33,6 +33,8 @@ class FrameType(enum.IntEnum):
     DRAIN = 0x12
     CHECKPOINT = 0x13
     STATE = 0x14
+    SKIP = 0x15
+    SHARD = 0x16
     ACK = 0x20
     SUMMARY = 0x21
     REPORT = 0x22

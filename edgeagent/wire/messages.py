@@ -21,6 +21,7 @@ ABI = 1
 MAX_TOPIC = 1024
 MAX_PAYLOAD = 131_072
 STATE_PIECE = 65_536
+MAX_SHARDS = 64
 FORMAT_UNKNOWN = 65_535
 CLOCK_UNSET = 1
 """Flag of a reading: the arrival time is from a clock that wasn't set, so no event is ahead of it."""
@@ -148,6 +149,24 @@ def restore(ident: int, seq: int, out: int, state: bytes) -> bytes:
         encode(FrameType.STATE, cbor.dumps([ident, seq, out, index, len(pieces), piece]))
         for index, piece in enumerate(pieces)
     )
+
+
+def shard_of(topic: bytes, count: int) -> int:
+    """Which of count guests of a unit gets the readings of a topic."""
+    return crc32(topic) % count
+
+
+def shard(index: int, count: int, states: int) -> bytes:
+    """Before so many states of other guests, of which this one keeps what shard_of gives it."""
+    return encode(FrameType.SHARD, cbor.dumps([index, count, states]))
+
+
+_SKIP = struct.Struct(">BBQBQ")
+
+
+def skip(first: int, last: int) -> bytes:
+    """In place of inputs that other guests of the unit get."""
+    return encode(FrameType.SKIP, _SKIP.pack(0x82, 0x1B, first, 0x1B, last))
 
 
 def sequence_of(body: bytes) -> int:

@@ -57,6 +57,18 @@ def restoring(state: bytes) -> bytes:
     return b"\x11" + hello + piece + framed(frame.FrameType.DRAIN, cbor.dumps([5, NOW + 10_000]))
 
 
+def taking_over(state: bytes) -> bytes:
+    """A guest that takes over from two, the second of which had nothing, and then gets a part of the input."""
+    parts = [b"\0", framed(frame.FrameType.HELLO, cbor.dumps([1, "u", 1 << 20, CONFIG]))]
+    parts.append(framed(frame.FrameType.SHARD, cbor.dumps([0, 1, 2])))
+    parts += [
+        framed(frame.FrameType.STATE, cbor.dumps([i, 4, 0, 0, 1, one])) for i, one in enumerate((state, b""))
+    ]
+    parts.append(framed(frame.FrameType.SKIP, cbor.dumps([5, 7])))
+    parts.append(framed(frame.FrameType.DRAIN, cbor.dumps([8, NOW + 10_000])))
+    return b"".join(parts)
+
+
 def main() -> None:
     """Write all of them."""
     for target in ("session", "payload"):
@@ -74,6 +86,7 @@ def main() -> None:
     (state,) = native.run(frames).messages(frame.FrameType.STATE)
     if isinstance(state, messages.State):
         (HERE / "seeds/session/restore").write_bytes(restoring(state.piece))
+        (HERE / "seeds/session/take-over").write_bytes(taking_over(state.piece))
 
 
 if __name__ == "__main__":

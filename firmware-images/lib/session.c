@@ -48,8 +48,11 @@ static struct {
 /* A state being restored lies at the front of the free arena. */
 static struct {
     uint64_t id, seq, out, count, next;
+    uint64_t states; /* to come, this one included */
     size_t size;
 } restoring;
+
+struct edge_shard edge_shard;
 
 /* ---- what apps call ---- */
 
@@ -117,6 +120,10 @@ void edge_state_write(const void *bytes, size_t size) {
     }
 }
 
+bool edge_shard_keeps(const uint8_t *topic, size_t size) {
+    return edge_shard.count == 0 || edge_crc32(0, topic, size) % edge_shard.count == edge_shard.index;
+}
+
 /* ---- frames ---- */
 
 static void send_two(uint8_t type, uint64_t a, uint64_t b) {
@@ -129,12 +136,16 @@ static void send_two(uint8_t type, uint64_t a, uint64_t b) {
     edge_send(type, body, edge_written(&w), NULL, 0);
 }
 
-static bool read_one(const uint8_t *body, size_t size, uint64_t *value) {
+/* An array of that many integers and nothing else. */
+static bool read_values(const uint8_t *body, size_t size, uint64_t *values, unsigned count) {
     struct edge_reader r;
     bool indefinite;
     edge_reader_init(&r, body, size);
-    return edge_read_array(&r, 1, &indefinite) && edge_read_uint(&r, value) && edge_read_close(&r, indefinite) &&
-           edge_read_end(&r);
+    bool good = edge_read_array(&r, count, &indefinite);
+    for (unsigned i = 0; i < count; i++) {
+        good = good && edge_read_uint(&r, &values[i]);
+    }
+    return good && edge_read_close(&r, indefinite) && edge_read_end(&r);
 }
 
 static void send_ready(size_t arena_size) {
@@ -209,6 +220,10 @@ static void restore(void) {
         session.phase = REFUSED;
         return;
     }
+    edge_shard.state++;
+    if (--restoring.states != 0) {
+        return;
+    }
     session.seq = restoring.seq;
     session.out = restoring.out;
     session.owes_ack = true;
@@ -232,7 +247,13 @@ static void take_state(const uint8_t *body, size_t size) {
         edge_refuse("malformed piece of state", 0, 0);
         return;
     }
-    if (session.phase == READY && index == 0 && count != 0) {
+    bool first = session.phase == READY;
+    bool next =
+        session.phase == RESTORING && restoring.next == restoring.count && seq == restoring.seq && out == restoring.out;
+    if ((first || next) && index == 0 && count != 0) {
+        if (first && edge_shard.count == 0) {
+            restoring.states = 1;
+        }
         restoring.id = id;
         restoring.seq = seq;
         restoring.out = out;
@@ -254,6 +275,19 @@ static void take_state(const uint8_t *body, size_t size) {
     if (++restoring.next == restoring.count) {
         restore();
     }
+}
+
+/* Before the states of other guests. */
+static bool take_shard(const uint8_t *body, size_t size) {
+    uint64_t values[3];
+    if (!read_values(body, size, values, 3) || values[1] == 0 || values[1] > EDGE_MAX_SHARDS ||
+        values[0] >= values[1] || values[2] == 0) {
+        return false;
+    }
+    edge_shard.index = (uint32_t)values[0];
+    edge_shard.count = (uint32_t)values[1];
+    restoring.states = values[2];
+    return true;
 }
 
 static void save_once(bool counting) {
@@ -299,6 +333,21 @@ static void take_input(uint8_t type, const uint8_t *body, size_t size) {
     edge_app.input(type, body, size);
 }
 
+/* Inputs that other guests of the unit get. */
+static bool take_skip(const uint8_t *body, size_t size) {
+    uint64_t range[2];
+    if (!read_values(body, size, range, 2) || range[0] > range[1]) {
+        return false;
+    }
+    if (range[0] != session.seq + 1) {
+        edge_panic("sequence gap");
+    }
+    session.owes_ack = true;
+    session.phase = RUNNING;
+    session.seq = range[1];
+    return true;
+}
+
 /* Calibration: one iteration is 3 guest instructions (add, decrement, branch), 4 on mips64el (a delay slot);
  * tests/guest/test_lib_spin.py reads it off the compiled code. The empty asm makes the sum unknowable, so that the loop
  * can't be replaced by its closed form. */
@@ -323,13 +372,13 @@ static void take_frame(uint8_t type, const uint8_t *body, size_t size) {
         take_hello(body, size);
         return;
     case EDGE_PING:
-        if (read_one(body, size, &value)) {
+        if (read_values(body, size, &value, 1)) {
             send_two(EDGE_PONG, value, session.seq);
             return;
         }
         break;
     case EDGE_SPIN:
-        if (read_one(body, size, &value)) {
+        if (read_values(body, size, &value, 1)) {
             send_two(EDGE_SPUN, value, spin(value));
             return;
         }
@@ -340,8 +389,18 @@ static void take_frame(uint8_t type, const uint8_t *body, size_t size) {
             return;
         }
         break;
+    case EDGE_SHARD:
+        if (session.phase == READY && edge_shard.count == 0 && take_shard(body, size)) {
+            return;
+        }
+        break;
+    case EDGE_SKIP:
+        if (running && take_skip(body, size)) {
+            return;
+        }
+        break;
     case EDGE_CHECKPOINT:
-        if (running && read_one(body, size, &value)) {
+        if (running && read_values(body, size, &value, 1)) {
             take_checkpoint(value);
             return;
         }
@@ -380,6 +439,7 @@ void edge_session_idle(void) {
 
 void edge_session_reset(void) {
     memset(&session, 0, sizeof session);
+    memset(&edge_shard, 0, sizeof edge_shard);
     memset(&edge_log_rate, 0, sizeof edge_log_rate);
     edge_frames_reset();
 }

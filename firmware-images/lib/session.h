@@ -2,6 +2,7 @@
 #ifndef EDGE_SESSION_H
 #define EDGE_SESSION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,16 @@ void edge_refuse(const char *reason, uint64_t needed, uint64_t available);
 
 /* The number of the next summary or report: 1, 2, 3 ... Restored with the state. */
 uint64_t edge_next_out(void);
+
+/* While states are restored: which part of other guests' series is this guest's. count 0: the state is its own, whole. */
+struct edge_shard {
+    uint32_t index, count;
+    uint64_t state; /* restored before this one */
+};
+extern struct edge_shard edge_shard;
+
+/* Whether the series of this topic are this guest's. */
+bool edge_shard_keeps(const uint8_t *topic, size_t size);
 
 /* Append to the state that is being saved. */
 void edge_state_write(const void *bytes, size_t size);

@@ -16,6 +16,7 @@ enum {
     EDGE_MAX_REFUSAL = 200,
     EDGE_MAX_FIELD = 64,
     EDGE_MAX_UNIT = 32,
+    EDGE_MAX_SHARDS = 64,
 };
 
 enum edge_frame_type {
@@ -31,6 +32,8 @@ enum edge_frame_type {
     EDGE_DRAIN = 0x12,
     EDGE_CHECKPOINT = 0x13,
     EDGE_STATE = 0x14,
+    EDGE_SKIP = 0x15,
+    EDGE_SHARD = 0x16,
     EDGE_ACK = 0x20,
     EDGE_SUMMARY = 0x21,
     EDGE_REPORT = 0x22,

@@ -18,7 +18,7 @@ NUMBERS = {name: int(value, 0) for name, value in HEADER.items()}
 
 def test_frame_types() -> None:
     types = dict(re.findall(r"^(\w+) += [^;]*(?:;[^;]*?)??; (?:type )?(0x[0-9a-f]{2})", CDDL, re.MULTILINE))
-    assert len(types) == 18
+    assert len(types) == 20
     assert {name.upper(): int(value, 16) for name, value in types.items()} == {
         name: NUMBERS[name] for name in map(str.upper, types)
     }
@@ -45,6 +45,7 @@ def test_reasons() -> None:
         ("MAX_LOG", r"text: tstr \.size \(0\.\.(\d+)\)"),
         ("MAX_REFUSAL", r"reason: tstr \.size \(1\.\.(\d+)\)"),
         ("MAX_FIELD", r"field: tstr \.size \(0\.\.(\d+)\)"),
+        ("MAX_SHARDS", r"1\.\.(\d+) \(MAX_SHARDS\)"),
         ("MAX_UNIT", r"unit: tstr \.size \(0\.\.(\d+)\), +; SenML"),
     ],
 )
@@ -55,3 +56,4 @@ def test_sizes(name: str, pattern: str) -> None:
 def test_python_agrees() -> None:
     assert NUMBERS["MAX_BODY"] == frame.MAX_BODY
     assert NUMBERS["MAX_PAYLOAD"] == messages.MAX_PAYLOAD
+    assert NUMBERS["MAX_SHARDS"] == messages.MAX_SHARDS

@@ -1,11 +1,13 @@
 /* The state between two frames, whole: restored, the guest goes on as if it had never stopped.
  *
  * Variable-length integers, seven bits a byte, least significant first; signed ones are zigzag. Series keep their
- * places, since windows close in that order. */
+ * places, since windows close in that order. States of several guests that shared the unit's topics can be restored
+ * into one, as far as their topics are its own; then series stand in the order in which they come. */
 #include "aggregate.h"
 
 #include <edge/guest.h>
 
+#include "../../lib/hash.h"
 #include "../../lib/mem.h"
 #include "../../lib/session.h"
 
@@ -171,8 +173,11 @@ void state_save(void) {
 
 /* ---- restoring ---- */
 
+enum { ABSENT = NONE, OTHERS = NONE - 1 }; /* in tables.places: isn't there, is another guest's */
+
 static struct {
     const uint8_t *at, *end;
+    uint64_t silence; /* that its guest heard */
     bool failed;
 } in;
 
@@ -188,6 +193,12 @@ __attribute__((noinline)) static uint64_t get_upto(uint64_t limit) {
     }
     in.failed = true;
     return 0;
+}
+
+static void skip(uint64_t integers) {
+    while (integers-- != 0 && !in.failed) {
+        (void)get_upto(UINT64_MAX);
+    }
 }
 
 static uint32_t get32(uint32_t limit) {
@@ -275,20 +286,39 @@ static void get_window(uint32_t series, uint64_t *after) {
     in.failed = in.failed || w->count == 0 || start % agg.config.window != 0;
 }
 
-static void get_series(uint32_t place) {
+/* The rest of a series that is another guest's; see put_series. */
+static void skip_series(void) {
+    enum { SERIES = 6, WINDOW = 21 };
+    skip(SERIES);
+    uint32_t open = get32(UINT32_MAX);
+    for (uint32_t i = 0; i < open && !in.failed; i++) {
+        skip(WINDOW);
+        uint64_t buckets = get_upto(UINT32_MAX);
+        skip(2 * buckets);
+    }
+}
+
+/* Returns where it went. */
+static uint32_t get_series(void) {
     struct tables *t = &agg.tables;
-    uint32_t source = get32(t->series_limit - 1);
+    uint32_t source = t->places[get32(t->series_limit - 1)];
     uint8_t field_size = (uint8_t)get_upto(EDGE_MAX_FIELD);
     uint8_t unit_size = (uint8_t)get_upto(EDGE_MAX_UNIT);
     const uint8_t *text = get_bytes((size_t)field_size + unit_size);
-    if (in.failed || t->sources[source].size == 0) {
-        in.failed = true;
-        return;
+    if (source == OTHERS && !in.failed) {
+        skip_series();
+        return OTHERS;
     }
+    in.failed = in.failed || source == ABSENT;
+    if (in.failed) {
+        return ABSENT;
+    }
+    uint32_t place = t->series_used;
     struct series_name name = {text, text + field_size, field_size, unit_size};
+    /* Elsewhere: it doesn't fit without giving up another one. */
     if (table_add_series(t, &source, 0, NULL, 0, &name) != place) {
         in.failed = true;
-        return;
+        return ABSENT;
     }
     struct series *s = &t->series[place];
     uint64_t flags = get_upto(CLOCKED | REFERENCED);
@@ -296,7 +326,8 @@ static void get_series(uint32_t place) {
     s->clocked = (flags & CLOCKED) != 0;
     s->referenced = (flags & REFERENCED) != 0;
     s->newest = get_upto(latest_time);
-    s->heard = get_upto(latest_time);
+    s->heard = get_upto(latest_time) + agg.silence;
+    s->heard = s->heard > in.silence ? s->heard - in.silence : 0;
     s->reference = get_dec();
     s->held = get32(UINT32_MAX);
     uint32_t open = get32(UINT32_MAX);
@@ -304,45 +335,82 @@ static void get_series(uint32_t place) {
     for (uint32_t i = 0; i < open && !in.failed; i++) {
         get_window(place, &after);
     }
+    return place;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* Counts add up, in the first of the guests that take over; all have the same window of arrival time, or nearly. */
 static void get_report(void) {
     struct report *r = &agg.report;
-    r->begun = get_upto(1) != 0;
-    r->start = get_upto(latest_time);
-    r->payloads = get_upto(UINT64_MAX);
-    r->values = get_upto(UINT64_MAX);
+    bool counts = edge_shard.index == 0;
+    r->begun |= get_upto(1) != 0;
+    r->start = larger(r->start, get_upto(latest_time));
+    uint64_t payloads = get_upto(UINT64_MAX);
+    uint64_t values = get_upto(UINT64_MAX);
+    r->payloads += counts ? payloads : 0;
+    r->values += counts ? values : 0;
     for (unsigned i = 0; i < EDGE_REASONS; i++) {
-        r->reasons[i] = get_upto(UINT64_MAX);
+        uint64_t count = get_upto(UINT64_MAX);
+        r->reasons[i] += counts ? count : 0;
     }
 }
 
 static void get_sources(void) {
     struct tables *t = &agg.tables;
+    bool moved = edge_shard.count != 0;
     uint32_t sources = get32(t->series_limit);
+    memset(t->places, 0xff, 2 * t->series_limit * sizeof(uint32_t));
     for (uint32_t i = 0; i < sources && !in.failed; i++) {
         uint32_t place = get32(t->series_limit - 1);
         size_t size = get32(EDGE_MAX_TOPIC);
         const uint8_t *topic = get_bytes(size);
-        if (in.failed || size == 0 || !table_put_source(t, place, topic, size)) {
+        if (in.failed || size == 0) {
             in.failed = true;
+        } else if (!edge_shard_keeps(topic, size)) {
+            t->places[place] = OTHERS;
+        } else {
+            uint32_t to = moved ? t->free_source : place;
+            if (moved && to != NONE) {
+                t->free_source = t->sources[to].chain;
+            }
+            t->places[place] = to;
+            in.failed = to == NONE || (moved && table_find_source(t, edge_hash(topic, size), topic, size) != NONE) ||
+                        !table_put_source(t, to, topic, size);
         }
     }
     table_free_sources(t);
 }
 
 /* The order in which series became idle; adding them has listed them by place. */
-static void get_idle(void) {
+static void get_idle(const uint32_t *places, uint32_t count) {
     struct tables *t = &agg.tables;
-    uint32_t idle = get32(t->series_used);
+    uint32_t idle = get32(count);
     for (uint32_t i = 0; i < idle && !in.failed; i++) {
-        uint32_t place = get32(t->series_used - 1);
-        if (in.failed || t->series[place].windows != NONE) {
+        uint32_t place = get32(count - 1);
+        uint32_t series = in.failed ? ABSENT : places[place];
+        if (series == OTHERS) {
+            continue;
+        }
+        if (series == ABSENT || t->series[series].windows != NONE) {
             in.failed = true;
             return;
         }
-        table_idle_remove(t, place);
-        table_idle_append(t, place);
+        table_idle_remove(t, series);
+        table_idle_append(t, series);
+    }
+}
+
+static void get_all_series(void) {
+    uint32_t *places = agg.tables.places + agg.tables.series_limit;
+    uint32_t count = get32(agg.tables.series_limit);
+    for (uint32_t i = 0; i < count && !in.failed; i++) {
+        places[i] = get_series();
+    }
+    if (!in.failed) {
+        get_idle(places, count);
     }
 }
 
@@ -358,19 +426,16 @@ int state_restore(const uint8_t *bytes, size_t size) {
         edge_refuse("the state was made with another window length", 0, 0);
         return -1;
     }
-    agg.started = get_upto(1) != 0;
-    agg.latest = get_upto(latest_time);
-    agg.ticked = get_upto(latest_time);
-    agg.silence = get_upto(latest_time);
+    agg.started |= get_upto(1) != 0;
+    agg.latest = larger(agg.latest, get_upto(latest_time));
+    agg.ticked = larger(agg.ticked, get_upto(latest_time));
+    in.silence = get_upto(latest_time);
+    if (edge_shard.state == 0) {
+        agg.silence = in.silence;
+    }
     get_report();
     get_sources();
-    uint32_t series = get32(agg.tables.series_limit);
-    for (uint32_t i = 0; i < series && !in.failed; i++) {
-        get_series(i);
-    }
-    if (!in.failed) {
-        get_idle();
-    }
+    get_all_series();
     if (in.failed || in.at != in.end) {
         edge_refuse("the state is malformed, or larger than the limits series, windows and buckets allow", 0, 0);
         return -1;

@@ -50,8 +50,8 @@ static size_t padded(size_t size) {
 size_t table_need(const struct config *c) {
     return padded(table_blocks(c->series) * sizeof(struct block)) + padded(c->series * sizeof(struct source)) +
            padded(c->series * sizeof(struct series)) + padded(c->windows * sizeof(struct window)) +
-           padded(c->windows * sizeof(uint32_t)) + 2 * padded(heads(c->series) * sizeof(uint32_t)) +
-           padded(chunks(c) * sizeof(struct edge_chunk));
+           padded(c->windows * sizeof(uint32_t)) + padded(2 * c->series * sizeof(uint32_t)) +
+           2 * padded(heads(c->series) * sizeof(uint32_t)) + padded(chunks(c) * sizeof(struct edge_chunk));
 }
 
 size_t table_state_bound(const struct config *c) {
@@ -72,6 +72,7 @@ bool table_init(struct tables *t, const struct config *c, struct edge_arena *are
     t->series = edge_arena_take(arena, c->series * sizeof(struct series));
     t->windows = edge_arena_take(arena, c->windows * sizeof(struct window));
     t->order = edge_arena_take(arena, c->windows * sizeof(uint32_t));
+    t->places = edge_arena_take(arena, 2 * c->series * sizeof(uint32_t));
     t->source_heads = edge_arena_take(arena, buckets * sizeof(uint32_t));
     t->series_heads = edge_arena_take(arena, buckets * sizeof(uint32_t));
     struct edge_chunk *pool = edge_arena_take(arena, chunks(c) * sizeof(struct edge_chunk));

@@ -63,7 +63,8 @@ struct tables {
     struct source *sources;
     struct series *series;
     struct window *windows;
-    uint32_t *order; /* room to sort windows */
+    uint32_t *order;  /* room to sort windows */
+    uint32_t *places; /* while a state is restored: where its sources and its series went */
     uint32_t *source_heads, *series_heads;
     unsigned slot_bits;
     uint32_t free_block, free_blocks, free_source, free_window;

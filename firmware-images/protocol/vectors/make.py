@@ -62,8 +62,27 @@ def conversations() -> dict[str, list[bytes]]:
             messages.drain(4, NOW),
         ],
         "checkpoint": [hello, *objects[:5], messages.checkpoint(77)],
+        "skips": [
+            hello, objects[0], messages.skip(2, 4), objects[4], messages.skip(6, 6), messages.drain(7, NOW + 1300),
+        ],
+        "takes-over": [hello, *moved(1, hello, objects), messages.drain(10, NOW + 1300)],
+        "takes-the-counts-over": [hello, *moved(0, hello, objects), messages.drain(10, NOW + 1300)],
         "garbage": [hello[:7], messages.ping(1)[:11], b"\xed" * 5, bytes(frame.MAX_BODY), messages.ping(2)],
     }  # fmt: skip
+
+
+def moved(index: int, hello: bytes, objects: list[bytes]) -> list[bytes]:
+    """What guest index of two is told that take over from two others after input 9. Both topics are of index 1."""
+    before = (
+        [*objects[:8], messages.skip(9, 9)],
+        [messages.skip(1, 8), native.reading(9, NOW + 900, "7", topic="z/3")],
+    )
+    told = [messages.shard(index, 2, len(before))]
+    for number, frames in enumerate(before):
+        said = native.run([hello, *frames, messages.checkpoint(1)]).messages(frame.FrameType.STATE)
+        state = b"".join(one.piece for one in said if isinstance(one, messages.State))
+        told.append(messages.restore(number, 9, 30, state))
+    return told
 
 
 def vectors() -> str:
