@@ -8,7 +8,7 @@ from edgeagent.config.schema import Board
 from edgeagent.errors import EnvironmentFaultError
 from edgeagent.host.files import Files
 from edgeagent.probe.live import host_arch, probe
-from edgeagent.probe.verdict import Choice
+from edgeagent.probe.choice import Choice
 from edgeagent.vmm.port import Accelerator
 from edgeagent.vmm.qemu import Qemu
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from edgeagent.host.disk import DiskFiles
 from edgeagent.probe import live
-from edgeagent.probe.evidence import Speed
+from edgeagent.probe.evidence import Evidence, Speed
 from edgeagent.probe.report import Report
 from edgeagent.probe.verdict import show
 from edgeagent.quantities import show_size
@@ -34,7 +34,9 @@ VM_USER = "edgeagent-vm"
 COLOURS = {"yes": "green", "slow": "yellow", "partial": "yellow", "no": "red", "unknown": "magenta"}
 
 
-@click.command(epilog=examples("edgeagent probe", "edgeagent probe --json --fresh"))
+@click.command(
+    epilog=examples("edgeagent probe", "edgeagent probe --json --fresh", "edgeagent probe --root DIR")
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a panel.")
 @click.option("--fresh", is_flag=True, help="Measure again, though nothing changed since the last time.")
 @click.option(
@@ -48,17 +50,30 @@ COLOURS = {"yes": "green", "slow": "yellow", "partial": "yellow", "no": "red", "
     help=f"Folder of the remembered result (probe.json). Default: {STATE} when it may be written.",
 )
 @click.option(
+    "--root",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Judge the capture of a board in this folder; nothing of this machine is looked at.",
+)
+@click.option(
     "--vm-user",
     metavar="USER",
     default=VM_USER,
     show_default=True,
     help="User that QEMU runs as, when we are root.",
 )
-def probe(as_json: bool, fresh: bool, image: Path | None, state: Path | None, vm_user: str) -> None:
+def probe(
+    as_json: bool, fresh: bool, image: Path | None, state: Path | None, vm_user: str, root: Path | None
+) -> None:
     """Test KVM on this board by using it: open it, make a VM, run a guest in it, and time that.
+
+    With --root it judges a capture: what the files of another board say.
 
     Exit code 0: it has an answer, whatever that is.
     """
+    if root is not None:
+        _show(live.look(root), as_json=as_json)
+        return
     arch = live.host_arch()
     if image is None:
         image = next((path for folder in IMAGES if (path := folder / arch / APP).is_file()), None)
@@ -68,6 +83,10 @@ def probe(as_json: bool, fresh: bool, image: Path | None, state: Path | None, vm
         report = asyncio.run(
             live.probe(Qemu(MACHINES), DiskFiles(), state=state, image=image, user=vm_user, fresh=fresh)
         )
+    _show(report, as_json=as_json)
+
+
+def _show(report: Report, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -80,13 +99,17 @@ def render(report: Report) -> Group:
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    facts.add_row("board", f"{found.arch}, {found.cpus} CPUs, {show_size(found.memory)}")
-    facts.add_row("vmm", Text(f"{found.vmm.path} {found.vmm.version}" if found.vmm else found.vmm_failure))
+    facts.add_row("board", Text(_board(found)))
+    if found.vmm or found.vmm_failure:
+        facts.add_row(
+            "vmm", Text(f"{found.vmm.path} {found.vmm.version}" if found.vmm else found.vmm_failure)
+        )
     for number, line in enumerate(verdict.evidence):
         facts.add_row("" if number else "evidence", Text(line))
     if verdict.remedy:
         facts.add_row("to do", Text(verdict.remedy))
-    facts.add_row("speed", Text(f"kvm {_speed(found.kvm)}, tcg {_speed(found.tcg)}{_age(report)}"))
+    if found.kvm or found.tcg:
+        facts.add_row("speed", Text(f"kvm {_speed(found.kvm)}, tcg {_speed(found.tcg)}{_age(report)}"))
     facts.add_row("guests get", Text(report.choice.chosen or "nothing", style="bold"))
     facts.add_row("", Text(report.choice.why))
     answer = verdict.answer.value
@@ -94,6 +117,13 @@ def render(report: Report) -> Group:
         Text.assemble("KVM: ", (answer, f"bold {COLOURS[answer]}"), f" ({verdict.reason})"),
         Padding(facts, (0, 0, 0, 2)),
     )
+
+
+def _board(found: Evidence) -> str:
+    cpus = f"{found.cpus} CPU{'s' if found.cpus != 1 else ''}" if found.cpus else "CPUs not known"
+    memory = show_size(found.memory) if found.memory else "memory not known"
+    kernel = f"Linux {found.system.release}" if found.system.release else "kernel not known"
+    return f"{found.system.arch or 'unknown architecture'}, {cpus}, {memory}, {kernel}"
 
 
 def _speed(speed: Speed | None) -> str:

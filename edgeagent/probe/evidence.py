@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from edgeagent.vmm.port import VmmInfo
 
+from .system import System
+
 
 @dataclass(frozen=True, slots=True)
 class KvmNode:
@@ -17,8 +19,9 @@ class KvmNode:
     mode: int | None = None
     """Permission bits."""
     uid: int | None = None
+    gid: int | None = None
     group: str = ""
-    """Name of its group."""
+    """Name of its group; "" when it isn't known."""
     api_version: int | None = None
     create_vm: str = ""
     create_vcpu: str = ""
@@ -37,15 +40,15 @@ class Speed:
 class Evidence:
     """Of one board, for guests of its own architecture. None: not looked at."""
 
-    arch: str
-    node: KvmNode
-    modules: tuple[str, ...]
-    """Names below /sys/module that begin with kvm."""
-    cpu_flags: frozenset[str]
-    vmm: VmmInfo | None
-    vmm_failure: str
-    kvm: Speed | None
-    tcg: Speed | None
-    memory: int
+    system: System
+    node: KvmNode | None
+    vmm: VmmInfo | None = None
+    vmm_failure: str = ""
+    """Why there is no VMM or no calibration; "" when nobody looked (a capture without it)."""
+    kvm: Speed | None = None
+    tcg: Speed | None = None
+    memory: int | None = None
     """Bytes of RAM."""
-    cpus: int
+    cpus: int | None = None
+    node_failure: str = ""
+    """Why a capture's dev-kvm.json can't be used."""

@@ -46,27 +46,30 @@ CAPABILITIES: Mapping[str, int] = {
 }
 """KVM_CAP_… of linux/kvm.h."""
 
+_Node = tuple[int | None, int | None, int | None, str]
+"""Mode, user, group and the group's name."""
+
 
 def ask(node: Path = NODE) -> KvmNode:
     """Open it, look at its version and capabilities, make a VM with one VCPU, and let all go again."""
     user = _user(os.geteuid())
     try:
         status = node.stat()
-        mode, uid, group = stat.S_IMODE(status.st_mode), status.st_uid, _group(status.st_gid)
+        there: _Node = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, _group(status.st_gid))
     except OSError:
-        mode, uid, group = None, None, ""
+        there = (None, None, None, "")
     try:
         kvm = os.open(node, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        return KvmNode(user, _name(error), mode, uid, group)
+        return KvmNode(user, _name(error), *there)
     try:
         try:
             version = _ioctl(kvm, _GET_API_VERSION)
         except OSError as error:
-            return KvmNode(user, "ok", mode, uid, group, create_vm=_name(error))
+            return KvmNode(user, "ok", *there, create_vm=_name(error))
         capabilities = {name: _check(kvm, number) for name, number in CAPABILITIES.items()}
         create_vm, create_vcpu = _create(kvm, capabilities)
-        return KvmNode(user, "ok", mode, uid, group, version, create_vm, create_vcpu, capabilities)
+        return KvmNode(user, "ok", *there, version, create_vm, create_vcpu, capabilities)
     finally:
         os.close(kvm)
 

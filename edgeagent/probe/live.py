@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeagent.errors import EnvironmentFaultError, ImageError
+from edgeagent.errors import ConfigError, EnvironmentFaultError, ImageError
 from edgeagent.host.files import Files
 from edgeagent.vmm.port import Accelerator, MachineSpec, Vmm, VmmInfo
 
-from . import kvm
+from . import kmsg, kvm
 from .calibrate import measure
+from .choice import choose, runs_under_kvm
+from .documents import Documents
 from .evidence import Evidence, Speed
+from .gather import ANSWERS, gather
 from .report import Report
-from .verdict import choose, judge
+from .said import load, memory_of
+from .system import LOG, UNAME, image_arch, read
+from .verdict import judge
 
 MEMORY = 8 << 20
 """Bytes of RAM of a calibration guest."""
 MAX_IMAGE = 16 << 20
 MAX_CACHE = 4096
-MAX_PROC = 1 << 20
 CACHE = "probe.json"
-
-ARCHITECTURES: Mapping[str, str] = {"arm64": "aarch64", "amd64": "x86_64", "mips64": "mips64el"}
-"""Names that kernels use, where guests' are others."""
 
 
 def host_arch() -> str:
-    """The architecture of this machine, by the name that images have."""
+    """The architecture of images for this machine; the machine's own name where there are none (mips, big endian)."""
     machine = platform.machine()
-    return ARCHITECTURES.get(machine, machine)
+    return image_arch(machine, little=sys.byteorder == "little") or machine
+
+
+def look(root: Path) -> Report:
+    """Answer for a capture of a board below a folder, as `probe` would there. ConfigError when it holds none."""
+    if not root.is_dir():
+        raise ConfigError("is no folder", where=str(root), remedy="Give the folder of a capture")
+    documents = gather(root)
+    if not documents.files and not documents.refused:
+        raise ConfigError(
+            "holds nothing of a board",
+            where=str(root),
+            remedy="A capture has proc/cpuinfo, uname.txt, dmesg.txt …: edgeagent probe --capture DIR",
+        )
+    return _report(load(documents, read(documents)), cached=False)
 
 
 async def probe(
@@ -57,7 +74,8 @@ async def probe(
         except OSError as error:
             raise ImageError(f"image can't be read: {error.strerror}", where=str(image)) from error
         speeds = {} if fresh or state is None else _recall(files, state / CACHE, key)
-        wanted = [Accelerator.TCG, *([Accelerator.KVM] if node.create_vcpu == "ok" else [])]
+        runs = node.create_vcpu == "ok" and runs_under_kvm(arch)
+        wanted = [Accelerator.TCG, *([Accelerator.KVM] if runs else [])]
         cached = set(wanted) <= set(speeds)
         # One after the other: together they would measure each other.
         for accelerator in wanted:
@@ -67,20 +85,38 @@ async def probe(
                 )
         if state is not None and not cached:
             _remember(files, state / CACHE, key, speeds)
+    documents = _documents()
     evidence = Evidence(
-        arch=arch,
-        node=node,
-        modules=_modules(),
-        cpu_flags=_cpu_flags(),
+        read(documents),
+        node,
         vmm=info,
         vmm_failure=failure,
         kvm=speeds.get(Accelerator.KVM),
         tcg=speeds.get(Accelerator.TCG),
-        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory=memory_of(documents),
         cpus=len(os.sched_getaffinity(0)),
     )
+    return _report(evidence, cached=cached)
+
+
+def _report(evidence: Evidence, *, cached: bool) -> Report:
     verdict = judge(evidence)
     return Report(evidence, verdict, choose(evidence, verdict), cached)
+
+
+def _documents() -> Documents:
+    """Of this machine: files as they are, and what only calls tell."""
+    found = gather(Path("/"))
+    # A file of that name in the root folder says nothing about this machine.
+    files = {path: raw for path, raw in found.files.items() if path not in (LOG, UNAME, *ANSWERS)}
+    refused = dict(found.refused)
+    name = os.uname()
+    files[UNAME] = f"Linux (none) {name.release} {name.version} {name.machine}\n{name.machine}\n".encode()
+    try:
+        files[LOG] = kmsg.read()
+    except OSError as error:
+        refused[LOG] = errno.errorcode.get(error.errno or 0, "EIO")
+    return Documents(files, refused)
 
 
 async def _describe(vmm: Vmm, arch: str) -> tuple[VmmInfo | None, str]:
@@ -97,16 +133,6 @@ def _boot_id() -> str:
 def _digest(image: Path) -> str:
     with image.open("rb") as file:
         return hashlib.sha256(file.read(MAX_IMAGE)).hexdigest()
-
-
-def _modules() -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in Path("/sys/module").glob("kvm*")))
-
-
-def _cpu_flags() -> frozenset[str]:
-    with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
-        lines = file.read(MAX_PROC).splitlines()
-    return frozenset(word for line in lines if line.startswith("flags") for word in line.split())
 
 
 # ---- the cache: measurements of this boot, kernel, QEMU, image and user -----------------------------------------

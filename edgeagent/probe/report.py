@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .answer import Verdict
+from .choice import Choice
 from .evidence import Evidence
-from .verdict import Choice, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +23,15 @@ class Report:
         """Keys and units as documented for `edgeagent probe --json`; null: not known."""
         found = self.evidence
         return {
-            "arch": found.arch,
+            "arch": found.system.arch or None,
             "board": None,
             "kvm": {
                 "verdict": self.verdict.answer.value,
                 "reason": self.verdict.reason,
                 "evidence": list(self.verdict.evidence),
                 "remedy": self.verdict.remedy or None,
-                "api_version": found.node.api_version,
-                "capabilities": dict(found.node.capabilities) or None,
+                "api_version": found.node.api_version if found.node else None,
+                "capabilities": (dict(found.node.capabilities) or None) if found.node else None,
                 "ns_per_instruction": {
                     "kvm": found.kvm.ns if found.kvm else None,
                     "tcg": found.tcg.ns if found.tcg else None,
