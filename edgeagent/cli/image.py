@@ -6,7 +6,9 @@ import dataclasses
 import errno
 import hashlib
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -14,7 +16,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from edgeagent.errors import ConfigError, ImageError
+from edgeagent.errors import ConfigError, EdgeAgentError, ImageError
 from edgeagent.host.disk import DiskFiles
 from edgeagent.image import boot, inspection
 from edgeagent.image import build as building
@@ -98,11 +100,9 @@ def inspect(file: Path, as_json: bool) -> int:
     Exit code 1: its build id doesn't match its bytes. 6: nothing here can run it.
     """
     data = read_image(file)
-    try:
+    with about(file):
         found = boot.identify(data)
         info = inspection.inspect(data) if inspection.is_ours(data) else None
-    except ImageError as error:
-        raise ImageError(error.what, where=str(file), remedy=error.remedy) from error
     plain = {"boot": plain_boot(found), **(_plain(info) if info else foreign(found, data))}
     if as_json:
         click.echo(json.dumps(plain, indent=2))
@@ -111,6 +111,17 @@ def inspect(file: Path, as_json: bool) -> int:
     else:
         Console().print(_foreign(file, found, plain))
     return 0 if info is None or info.build_id_verified else 1
+
+
+@contextmanager
+def about(file: Path) -> Iterator[None]:
+    """Faults that don't say where are this file's."""
+    try:
+        yield
+    except EdgeAgentError as error:
+        if error.where:
+            raise
+        raise type(error)(error.what, where=str(file), remedy=error.remedy) from error
 
 
 def read_image(file: Path) -> bytes:

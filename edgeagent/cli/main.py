@@ -19,9 +19,12 @@ VERBS = {
     "run": ("edgeagent.cli.run", "Run the agent on this board."),
     "status": ("edgeagent.cli.status", "Show what a running agent does."),
     "logs": ("edgeagent.cli.logs", "Show the newest log lines of a running agent."),
+    "crash": ("edgeagent.cli.crash", "Look at guests that crashed, and play their input again."),
     "probe": ("edgeagent.cli.probe", "Can this board run unikernels under KVM, how fast, and if not, why?"),
     "boards": ("edgeagent.cli.boards", "List the boards that are known, and what is known of each."),
     "image": ("edgeagent.cli.image", "Build and inspect guest images."),
+    "vm": ("edgeagent.cli.vm", "Run anybody's unikernel, with its console on the terminal."),
+    "repo": ("edgeagent.cli.repo", "Keep the signed repository that boards take bundles from."),
     "keys": ("edgeagent.cli.keys", "Make, show and rotate keys."),
     "collect": ("edgeagent.cli.collect", "Receive, verify and store batches (the cloud end)."),
     "simulate": ("edgeagent.cli.simulate", "Play a home of sensors over MQTT and CoAP."),
@@ -60,7 +63,7 @@ Exit codes:
   1  done, and the answer is no         5  damaged data
   2  bad usage or configuration         6  an image can't be run
   3  the machine lacks something        7  a guest failed
-  130  interrupted
+  130  interrupted                      124  a time limit was reached
 """
 
 

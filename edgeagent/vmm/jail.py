@@ -12,7 +12,8 @@ DEFAULT_USER = "edgeagent-vm"
 MAX_FILES = 64
 """Descriptors of a VMM."""
 
-NAMESPACES = ("--net", "--ipc", "--uts")
+NETWORK = "--net"
+NAMESPACES = (NETWORK, "--ipc", "--uts")
 OWN_USERS = ("--user", "--map-current-user")
 """What unshare makes; the second is what lets an unprivileged process make the first."""
 
@@ -79,20 +80,31 @@ class Jail:
     missing: tuple[str, ...]
 
 
-def build(facts: Facts, *, kvm: bool, group: str = "") -> Jail:
+def build(
+    facts: Facts,
+    *,
+    kvm: bool,
+    group: str = "",
+    network: bool = False,
+    writes: int = 0,
+    filtered: str = "QEMU's system call filter",
+) -> Jail:
     """The tightest jail that these facts allow.
 
-    kvm: the VMM must open /dev/kvm by itself; group: cgroup.procs of the cgroup to enter first, "" for none.
+    kvm: the VMM must open /dev/kvm by itself; group: cgroup.procs of the cgroup to enter first, "" for none;
+    network: it speaks to this machine's network for its guest; writes: how large a file of its guest's may get, bytes;
+    filtered: what filters its system calls, in words.
     """
-    words = ["QEMU's system call filter", "no new privileges", "dies with the agent"]
+    words = [filtered, "no new privileges", "dies with the agent"]
     missing: list[str] = []
     prefix: list[str] = [facts.shell, "-c", ENTER, group] if group else []
     if facts.prlimit:
-        prefix += [facts.prlimit, "--core=0", "--fsize=0", f"--nofile={MAX_FILES}", "--"]
-        words.append(f"no core dumps, writes no files, at most {MAX_FILES} descriptors")
+        prefix += [facts.prlimit, "--core=0", f"--fsize={writes}", f"--nofile={MAX_FILES}", "--"]
+        files = f"files of at most {writes} bytes" if writes else "writes no files"
+        words.append(f"no core dumps, {files}, at most {MAX_FILES} descriptors")
     else:
         missing.append("limits: prlimit (util-linux) is missing")
-    prefix += _namespaces(facts, words, missing)
+    prefix += _namespaces(facts, network, words, missing)
     prefix += [facts.setpriv, "--pdeathsig", "SIGKILL", "--no-new-privs", "--inh-caps=-all"]
     if facts.privileged:
         prefix += ["--bounding-set=-all", *_identity(facts, kvm, words, missing)]
@@ -103,15 +115,20 @@ def build(facts: Facts, *, kvm: bool, group: str = "") -> Jail:
     return Jail(tuple(prefix), tuple(words), tuple(missing))
 
 
-def _namespaces(facts: Facts, words: list[str], missing: list[str]) -> list[str]:
+def _namespaces(facts: Facts, network: bool, words: list[str], missing: list[str]) -> list[str]:  # noqa: FBT001
     if not facts.unshare:
         missing.append("namespaces: unshare (util-linux) is missing")
         return []
     if not facts.namespaces:
         missing.append("a network namespace: this kernel or container doesn't let the agent make one")
         return []
-    words.append("a network, IPC and host name of its own (no interfaces)")
-    return [facts.unshare, *(() if facts.privileged else OWN_USERS), *NAMESPACES, "--"]
+    if network:
+        words.append("an IPC and host name of its own")
+        missing.append("a network namespace: its guest was given this machine's network")
+    else:
+        words.append("a network, IPC and host name of its own (no interfaces)")
+    made = [name for name in NAMESPACES if not (network and name == NETWORK)]
+    return [facts.unshare, *(() if facts.privileged else OWN_USERS), *made, "--"]
 
 
 def _identity(facts: Facts, kvm: bool, words: list[str], missing: list[str]) -> list[str]:  # noqa: FBT001
