@@ -13,29 +13,30 @@ NEVER_MS = 1 << 62
 """Nothing lies ahead of a clock that isn't set."""
 
 
-STAMP_SIZE = 19
-"""Bytes of a tick's or drain's body as the agent writes it: an array of two integers, nine bytes each."""
-
-
-def seq_of(frames: bytes, at: int = 0) -> int:
-    """The seq of the frame that begins there."""
-    return int.from_bytes(frames[at + SEQ_AT : at + SEQ_AT + 8], "big")
+PAIRS = (FrameType.TICK, FrameType.DRAIN, FrameType.SKIP)
+PAIR_SIZE = 19
+"""Bytes of their bodies as the agent writes them: an array of two integers, nine bytes each."""
 
 
 def through(frames: bytes, last: int) -> bytes:
-    """Of whole frames in order those up to seq last."""
+    """Of whole frames in order those that begin up to seq last."""
     at = 0
-    while at < len(frames) and seq_of(frames, at) <= last:
+    while at < len(frames) and int.from_bytes(frames[at + SEQ_AT : at + SEQ_AT + 8], "big") <= last:
         at += HEADER.size + HEADER.unpack_from(frames, at)[3]
     return frames[:at]
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One frame of the input. data: as it goes to the guest; reading is None for a tick or drain."""
+    """One frame of the input. data: as it goes to the guest.
+
+    kind: "reading", "tick", "drain", or "skip" for first to seq, which other instances of the unit got.
+    """
 
     seq: int
+    first: int
     time_ms: int
+    """Arrival, ms since 1970; 0 for a skip."""
     kind: str
     data: bytes
     reading: Reading | None = None
@@ -52,9 +53,13 @@ def inputs(data: bytes) -> Iterator[Input]:
         at += len(whole)
         if frame.type == FrameType.READING:
             yield _reading(whole, frame.body)
-        elif frame.type in (FrameType.TICK, FrameType.DRAIN) and len(frame.body) == STAMP_SIZE:
-            time_ms = int.from_bytes(frame.body[-8:], "big")
-            yield Input(seq_of(whole), time_ms, FrameType(frame.type).name.lower(), whole)
+        elif frame.type in PAIRS and len(frame.body) == PAIR_SIZE:
+            seq, other = int.from_bytes(frame.body[2:10], "big"), int.from_bytes(frame.body[11:], "big")
+            kind = FrameType(frame.type).name.lower()
+            if frame.type == FrameType.SKIP:
+                yield Input(other, seq, 0, kind, whole)
+            else:
+                yield Input(seq, seq, other, kind, whole)
         else:
             raise DamagedError(
                 f"the crash's input has a frame of type {frame.type:#04x} that isn't the log's"
@@ -70,7 +75,7 @@ def _reading(whole: bytes, body: bytes) -> Input:
     texts = (reading.topic, reading.payload)
     if not all(type(one) is int for one in numbers) or not all(type(one) is bytes for one in texts):
         raise DamagedError("the crash's input has a reading that isn't one")
-    return Input(reading.seq, reading.time_ms, "reading", whole, reading)
+    return Input(reading.seq, reading.seq, reading.time_ms, "reading", whole, reading)
 
 
 def newest_arrival(known: list[Input]) -> int:

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from edgeagent.config.load import parse
+from edgeagent.config.schema import Unit
 from edgeagent.crash.record import Image, Left, Machine, Record, Start
 from edgeagent.crash.store import Draft
 from edgeagent.wire import messages
@@ -83,3 +85,28 @@ def draft(
     if known is None:
         known = frames(after + 1, of.given + 3)
     return Draft(of, state, ring, image, lambda seq: Frames(known, after + 1, seq))
+
+
+CONFIG = """
+[board]
+name = "attic"
+[mqtt]
+url = "mqtt://127.0.0.1"
+[[unit]]
+name = "home"
+topics = ["home/+"]
+memory = "8MiB"
+series = 100
+windows = 200
+[seal]
+recipients = ["c.pem"]
+[uplink]
+url = "mqtt://127.0.0.1"
+collector_keys = ["c.pem"]
+"""
+
+
+def unit() -> Unit:
+    """A unit as a configuration gives it."""
+    (one,) = parse(CONFIG, name="agent.toml", folder=Path("/")).units
+    return one
