@@ -194,6 +194,8 @@ def verify1_detached(data: bytes, payload: bytes, keys: Iterable[KeyedVerifier])
     kid = headers.get(KID)
     if carried is not None or not isinstance(signature, bytes) or not isinstance(kid, bytes | None):
         raise _fault(what, "it carries a payload, or signature or key identifier is malformed")
+    if headers.keys() - {ALG, KID}:
+        raise _fault(what, "it has headers that nobody needs")
     named = [key for key in keys if kid in (None, key.kid)]
     if not named:
         raise UnknownKeyError(f"{what} is by the unknown key {kid.hex() if kid else '(none named)'}")
