@@ -169,7 +169,7 @@ def _given(record: Record) -> str:
 def _kept(record: Record) -> str:
     start = record.start
     if start.fresh:
-        words = f"begins anew after input {start.seq:,}: there was more than is kept"
+        words = f"begins anew after input {start.seq:,}: the state before it isn't kept"
     elif start.seq:
         words = f"from the checkpoint after input {start.seq:,}"
     else:
@@ -225,7 +225,7 @@ def _reasons(record: Record) -> Iterable[str]:
     if record.left.signal:
         yield f"It was ended from outside ({clean(record.left.signal)}), which no input does."
     if record.start.fresh:
-        yield "Its state was left out, and the older part of its input: there was more than is kept."
+        yield "Its state isn't kept, and perhaps not all input after it: the guest began anew."
     elif record.began < record.start.seq:
         yield (
             f"The guest had run since input {record.began:,}; the replay goes on from its checkpoint after "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -62,13 +63,13 @@ def unpack(data: bytes, where: str) -> Case:
     limits = {RECORD: records.MAX_JSON, IMAGE: MAX_IMAGE} | dict.fromkeys(records.PARTS, MAX_FILE)
     members: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as tar:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
             for info in tar:
                 if info.name not in limits or not info.isreg() or info.size > limits.pop(info.name):
                     raise DamagedError(f"{info.name!r} is nothing that an exported crash has", where=where)
                 file = tar.extractfile(info)
                 members[info.name] = file.read() if file else b""
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError) as error:
         raise DamagedError(f"no exported crash: {error}", where=where) from None
     if RECORD not in members:
         raise DamagedError(f"no exported crash: it has no {RECORD}", where=where)

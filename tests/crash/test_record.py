@@ -148,7 +148,7 @@ def test_export_and_back():
 
 def tar(members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as file:
+    with tarfile.open(fileobj=out, mode="w:gz") as file:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size, info.type = len(data), kind

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 
 from edgeagent.agent.crashes import draft
-from edgeagent.agent.images import Choice
 from edgeagent.agent.replay import replay
 from edgeagent.crash.case import Case
 from edgeagent.crash.player import Player, Verdict, fatal
@@ -100,7 +99,7 @@ def crash(
         owner or Recorder(known, saved=saved, config=dict(begin.config)), image, limits, accelerator
     )
     lane = SimpleNamespace(checkpoint=begin, record_after=lambda seq: Frames(known, 1, seq))
-    choice = Choice(image.path, image.info, image.info.arch, accelerator, "a test", 0)
+    choice = SimpleNamespace(path=image.path, image=image.info, arch=image.info.arch, accelerator=accelerator)
     store = CrashStore(DiskFiles(), folder / "crashes", CAP)
     *_, made = store.adding(draft(evidence, unit(), 0, lane, choice, limits))
     return store.case(made.number)
