@@ -28,7 +28,7 @@ CORES = [
     "guest/session.py", "guest/limits.py", "guest/throttle.py", "guest/window.py", "guest/ring.py", "guest/budget.py",
     "crash/record.py", "crash/retention.py", "crash/inputs.py", "crash/case.py", "crash/player.py",
     "probe/evidence.py", "probe/verdict.py", "probe/speed.py", "probe/report.py", "probe/answer.py",
-    "probe/choice.py", "probe/cpuinfo.py", "probe/documents.py", "probe/interrupts.py", "probe/isa.py",
+    "probe/choice.py", "probe/cpuinfo.py", "probe/redact.py", "probe/documents.py", "probe/interrupts.py", "probe/isa.py",
     "probe/kernel.py", "probe/said.py", "probe/system.py", "probe/rules/*.py",
     "boards/profile.py", "boards/match.py", "boards/facts.py", "boards/seen.py",
     "image/inspection.py", "image/elf.py", "image/targets.py", "image/boot.py", "image/solo5.py",

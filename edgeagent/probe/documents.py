@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+MAX_LINE = 16_384
 SHOWN = 120
 """Characters of a line that are shown as evidence."""
 
@@ -48,7 +49,8 @@ class Documents:
         pieces = re.split(r"\r\n|\n|\r", raw.decode("utf-8", "replace").replace("\0", ""))
         for number, text in enumerate(pieces, 1):
             if text.strip():
-                yield Line(path, number, text, complete=number < len(pieces))
+                whole = number < len(pieces) and len(text) <= MAX_LINE
+                yield Line(path, number, text[:MAX_LINE], complete=whole)
 
     def find(self, path: str, pattern: re.Pattern[str]) -> Line | None:
         """The first line in which the pattern is found."""

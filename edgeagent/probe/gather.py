@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from .cpuinfo import PATH as CPUINFO
 from .documents import Documents
+from .redact import DMI
 from .said import MEASURED, NODE
 from .system import (
     CMDLINE,
@@ -30,20 +31,41 @@ from .system import (
 
 ANSWERS = (NODE, MEASURED)
 """What a live probe found out, in a capture."""
-PLAIN = (CPUINFO, CMDLINE, MODULES, MISC, INTERRUPTS, MEMORY, CONFIG, LOG, UNAME, *ANSWERS)
+PLAIN = (
+    CPUINFO,
+    CMDLINE,
+    MODULES,
+    MISC,
+    INTERRUPTS,
+    MEMORY,
+    CONFIG,
+    LOG,
+    UNAME,
+    "proc/mounts",
+    "proc/cgroups",
+    *ANSWERS,
+)
 PROPERTIES = frozenset({
     "compatible", "model", "status", "device_type", "method", "mmu-type",
     "riscv,isa", "riscv,isa-base", "riscv,isa-extensions",
     "reg", "interrupts", "interrupts-extended", "#address-cells", "#size-cells",
 })  # fmt: skip
 """Of the device tree. Nothing in it names one board of many: no serial numbers, no addresses of networks."""
-MODULE_FOLDERS = "sys/module"
+DMI_FOLDER, EFI, PRESENT = "sys/class/dmi/id", "sys/firmware/efi", ".present"
+CLASSES: tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...] = (
+    ("sys/module", re.compile(r"kvm(_\w+)?"), ()),
+    ("sys/class/rtc", re.compile(r"rtc\d+"), ("name", "hctosys")),
+    ("sys/class/tpm", re.compile(r"tpm0"), ("tpm_version_major",)),
+)
+"""Folders, which of their entries, and of those which files; none: all parameters."""
 
 MAX_FILE = 4 << 20
 MAX_PROPERTY = 4096
-MAX_FILES = 20_000
+MAX_FILES = 8192
 MAX_DEPTH = 12
 MAX_CONFIGS = 16
+MAX_ENTRIES = 64
+_CONFIG = CONFIG_PREFIX.rpartition("/")[2]
 
 
 def gather(root: Path) -> Documents:
@@ -51,17 +73,20 @@ def gather(root: Path) -> Documents:
     reader = _Reader(root)
     for path in PLAIN:
         reader.take(path)
-    for name in reader.names("boot")[:MAX_CONFIGS] if not reader.files.get(CONFIG) else ():
-        if f"boot/{name}".startswith(CONFIG_PREFIX):
-            reader.take(f"boot/{name}")
-    for module in reader.names(MODULE_FOLDERS):
-        if module == "kvm" or module.startswith("kvm_"):
-            reader.files.setdefault(f"{MODULE_FOLDERS}/{module}/.present", b"")
-            for name in reader.names(f"{MODULE_FOLDERS}/{module}/parameters"):
-                reader.take(f"{MODULE_FOLDERS}/{module}/parameters/{name}", MAX_PROPERTY)
-    for path in reader.walk(DEVICE_TREE, MAX_DEPTH):
-        if path.rpartition("/")[2] in PROPERTIES:
-            reader.take(path, MAX_PROPERTY)
+    for name in [name for name in reader.names("boot") if name.startswith(_CONFIG)][:MAX_CONFIGS]:
+        reader.take(f"boot/{name}")
+    for name in DMI:
+        reader.take(f"{DMI_FOLDER}/{name}", MAX_PROPERTY)
+    for folder, pattern, properties in CLASSES:
+        for name in [name for name in reader.names(folder) if pattern.fullmatch(name)][:MAX_ENTRIES]:
+            for one in (*properties, PRESENT):
+                reader.take(f"{folder}/{name}/{one}", MAX_PROPERTY)
+            if not properties:
+                for one in reader.names(f"{folder}/{name}/parameters")[:MAX_ENTRIES]:
+                    reader.take(f"{folder}/{name}/parameters/{one}", MAX_PROPERTY)
+            reader.mark(f"{folder}/{name}")
+    reader.mark(EFI)
+    reader.tree(DEVICE_TREE)
     return Documents(reader.files, reader.refused)
 
 
@@ -77,26 +102,16 @@ class _Reader:
         return real if real.is_relative_to(self._root) else None
 
     def take(self, path: str, limit: int = MAX_FILE) -> None:
-        if len(self.files) >= MAX_FILES:
-            return
-        real = self._inside(path)
-        if real is None:
+        """A file, if it is there."""
+        if real := self._inside(path):
+            self._take(path, real, limit)
+        else:
             self.refused[path] = "leads out of the folder"
-            return
-        try:
-            raw = _read(real, limit)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self.refused[path] = errno.errorcode.get(error.errno or 0, "EIO")
-            return
-        if path == CONFIG:
-            unpacked = _unpacked(raw)
-            if unpacked is None:
-                self.refused[path] = "damaged"
-                return
-            raw = unpacked
-        self.files[path] = raw
+
+    def mark(self, folder: str) -> None:
+        """That a folder is there, also when nothing in it is of use."""
+        if (real := self._inside(folder)) and real.is_dir() and len(self.files) < MAX_FILES:
+            self.files.setdefault(f"{folder}/{PRESENT}", b"")
 
     def names(self, folder: str) -> list[str]:
         """Sorted; nothing when it can't be listed."""
@@ -106,17 +121,37 @@ class _Reader:
         except OSError:
             return []
 
-    def walk(self, folder: str, depth: int) -> Iterator[str]:
-        """Files below it, no deeper than that."""
-        for name in self.names(folder):
-            path = f"{folder}/{name}"
-            real = self._inside(path)
-            if real is None:
-                continue
-            if not real.is_dir():
-                yield path
-            elif depth:
-                yield from self.walk(path, depth - 1)
+    def tree(self, folder: str) -> None:
+        """Properties below it. Links in it aren't followed."""
+        if real := self._inside(folder):
+            self._tree(folder, real, MAX_DEPTH)
+
+    def _tree(self, folder: str, real: Path, depth: int) -> None:
+        try:
+            with os.scandir(real) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError:
+            return
+        for entry in found:
+            path = f"{folder}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                if depth:
+                    self._tree(path, Path(entry.path), depth - 1)
+            elif entry.name in PROPERTIES:
+                self._take(path, Path(entry.path), MAX_PROPERTY)
+
+    def _take(self, path: str, real: Path, limit: int) -> None:
+        if len(self.files) >= MAX_FILES:
+            return
+        try:
+            raw = _read(real, limit)
+            self.files[path] = _unpacked(raw) if path == CONFIG else raw
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except zlib.error:
+            self.refused[path] = "damaged"
+        except OSError as error:
+            self.refused[path] = errno.errorcode.get(error.errno or 0, "EIO")
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -128,12 +163,11 @@ def _read(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
-def _unpacked(raw: bytes) -> bytes | None:
-    """A gzip file's first MAX_FILE bytes, also when its end is missing; None when it is none."""
-    if not raw.startswith(b"\x1f\x8b"):
-        # Unpacked by hand, under its old name.
-        return raw if raw.isascii() else None
-    try:
-        return zlib.decompressobj(wbits=31).decompress(raw, MAX_FILE)
-    except zlib.error:
-        return None
+def _unpacked(raw: bytes) -> bytes:
+    """A gzip file's first MAX_FILE bytes, also when its end is missing; zlib.error when it is none.
+
+    One that was unpacked by hand and kept its name is taken as it is.
+    """
+    if not raw or (raw.isascii() and b"CONFIG_" in raw):
+        return raw
+    return zlib.decompressobj(wbits=31).decompress(raw, MAX_FILE)

@@ -63,6 +63,11 @@ def _doubted(system: System) -> Verdict | None:
     return next((found for rule in rules.doubts if (found := rule(system))), None)
 
 
+def _likely(system: System) -> Verdict | None:
+    rules = RULES.get(system.family)
+    return rules.absent(system) if rules and rules.absent else None
+
+
 def _signs(system: System) -> tuple[Line | str, ...]:
     rules = RULES.get(system.family)
     return rules.signs(system) if rules else ()
@@ -127,7 +132,7 @@ def _absent(system: System, line: str) -> Verdict:
             "In a container: pass the device (docker run --device /dev/kvm); else: mknod /dev/kvm c 10 232"
         )
         return verdict("no-node", line, up, remedy=remedy)
-    if found := _caused(system) or _doubted(system):
+    if found := _caused(system) or _doubted(system) or _likely(system):
         return _after(line, found)
     remedy = "In a container: pass the device (docker run --device /dev/kvm); else see `dmesg | grep -i kvm`"
     return verdict("no-node", line, *_signs(system), system.documents.absence(MISC), remedy=remedy)

@@ -25,12 +25,14 @@ NEW_COMMAND_LINE = (
 class Rules:
     """Of one family. causes: in order, hardware first, what is easiest to change last.
 
-    signs: lines that speak for KVM. doubts: rules that are asked last of all and say that something isn't known.
+    signs: lines that speak for KVM. doubts: rules that are asked after them, and say that something isn't known.
     """
 
     causes: tuple[Rule, ...]
     signs: Callable[[System], tuple[Line | str, ...]]
     doubts: tuple[Rule, ...] = ()
+    absent: Rule | None = None
+    """Asked where there is no node, and neither cause nor doubt."""
 
 
 def config_off(system: System, *options: str) -> Verdict | None:
@@ -51,9 +53,16 @@ def forbidden(system: System, *modules: str) -> Verdict | None:
     return None
 
 
-def not_loaded(system: System, module: str, option: str, sign: Line | str | None) -> Verdict | None:
-    """The CPU can, as the sign says, and the module isn't there. Without sign or list of modules nothing is said."""
-    if sign is None or system.module(module) or built_in(system, option) or MODULES not in system.documents:
+def not_loaded(
+    system: System, module: str, option: str, sign: Line | str | None, *, listed: bool = True
+) -> Verdict | None:
+    """The CPU can, as the sign says, and the module isn't there. Nothing is said without a sign.
+
+    listed: by the list of loaded modules; else only where there is no list, as the likeliest cause.
+    """
+    known = MODULES in system.documents
+    if sign is None or known != listed or system.module(module) or built_in(system, option):
         return None
+    missing = f"{MODULES}: {module} isn't listed" if known else system.documents.absence(MODULES)
     remedy = f"modprobe {module}; to keep it: echo {module} > /etc/modules-load.d/kvm.conf"
-    return verdict("module-not-loaded", sign, f"{MODULES}: {module} isn't listed", remedy=remedy)
+    return verdict("module-not-loaded", sign, missing, remedy=remedy)

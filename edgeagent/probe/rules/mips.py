@@ -28,8 +28,8 @@ def _signs(system: System) -> tuple[Line | str, ...]:
     return (found.field.line.around("vz"),) if found.everywhere and found.field else ()
 
 
-def _module(system: System) -> Verdict | None:
-    return not_loaded(system, "kvm", "CONFIG_KVM", next(iter(_signs(system)), None))
+def _module(system: System, *, listed: bool = True) -> Verdict | None:
+    return not_loaded(system, "kvm", "CONFIG_KVM", next(iter(_signs(system)), None), listed=listed)
 
 
 def _no_line(system: System) -> Verdict | None:
@@ -40,4 +40,5 @@ RULES = Rules(
     causes=(_no_vz, config_off, lambda system: forbidden(system, "kvm"), _module),
     signs=_signs,
     doubts=(_no_line,),
+    absent=lambda system: _module(system, listed=False),
 )

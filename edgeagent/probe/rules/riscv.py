@@ -95,8 +95,8 @@ def _signs(system: System) -> tuple[Line | str, ...]:
     return tuple(lines)
 
 
-def _module(system: System) -> Verdict | None:
-    return not_loaded(system, "kvm", "CONFIG_KVM", next(iter(_signs(system)), None))
+def _module(system: System, *, listed: bool = True) -> Verdict | None:
+    return not_loaded(system, "kvm", "CONFIG_KVM", next(iter(_signs(system)), None), listed=listed)
 
 
 def _no_line(system: System) -> Verdict | None:
@@ -111,4 +111,5 @@ RULES = Rules(
     causes=(_no_h, _old_sbi, config_off, lambda system: forbidden(system, "kvm"), _module),
     signs=_signs,
     doubts=(_no_line,),
+    absent=lambda system: _module(system, listed=False),
 )

@@ -131,9 +131,9 @@ def _forbidden(system: System) -> Verdict | None:
     return forbidden(system, "kvm", extension(system).module)
 
 
-def _module(system: System) -> Verdict | None:
+def _module(system: System, *, listed: bool = True) -> Verdict | None:
     wanted = extension(system)
-    return not_loaded(system, wanted.module, wanted.option, next(iter(signs(system)), None))
+    return not_loaded(system, wanted.module, wanted.option, next(iter(signs(system)), None), listed=listed)
 
 
 def _no_flags(system: System) -> Verdict | None:
@@ -154,4 +154,5 @@ RULES = Rules(
     causes=(_impostor, _sealed_guest, _by_firmware, _cleared, _no_flag, _config, _forbidden, _module),
     signs=signs,
     doubts=(_no_flags,),
+    absent=lambda system: _module(system, listed=False),
 )
