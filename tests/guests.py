@@ -41,7 +41,10 @@ SOURCES = (SOURCE, ROOT / "edgeagent" / "image")
 
 def _newest(folders: Sequence[Path]) -> float:
     """When the youngest file was written, s."""
-    return max(path.stat().st_mtime for folder in folders for path in folder.rglob("*") if path.is_file())
+    files = (
+        path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"
+    )
+    return max(path.stat().st_mtime for path in files)
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +52,11 @@ def guest_image() -> GetImage:
     """Factory: guest_image("echo") -> its ImageFile; built anew when a source is younger."""
 
     def get(app: str, arch: str = "x86_64") -> ImageFile:
-        need("clang", "ld.lld", f"qemu-system-{arch}")
+        need(f"qemu-system-{arch}")
         path = IMAGES / arch / f"{app}.elf"
         if path.is_file() and path.stat().st_mtime > _newest(SOURCES):
             return ImageFile(path, inspect(path.read_bytes()))
+        need("clang", "ld.lld")
         return building.build(SOURCE, IMAGES, arch, app)
 
     return get

@@ -18,6 +18,7 @@ import pytest
 
 from edgeagent.guest import ring
 from edgeagent.image.targets import TARGETS
+from edgeagent.probe.live import host_arch
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.wire import messages
 from edgeagent.wire.frame import Decoder, Frame, FrameType, encode
@@ -38,11 +39,13 @@ def kvm_opens() -> bool:
 
 
 EVERYWHERE = [pytest.param(arch, "tcg", id=f"{arch}-tcg") for arch in TARGETS]
-EVERYWHERE.append(
+EVERYWHERE += [
     pytest.param(
-        "x86_64", "kvm", id="x86_64-kvm", marks=pytest.mark.skipif(not kvm_opens(), reason="no /dev/kvm")
+        arch, "kvm", id=f"{arch}-kvm", marks=pytest.mark.skipif(not kvm_opens(), reason="no /dev/kvm")
     )
-)
+    for arch in (host_arch(),)
+    if "kvm" in MACHINES[arch].cpu
+]
 
 
 class Vm:
