@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .cpuinfo import PATH as CPUINFO
 from .documents import Documents
-from .redact import DMI
+from .redact import DMI, DMI_FOLDER, PROPERTIES
 from .said import MEASURED, NODE
 from .system import (
     CMDLINE,
@@ -45,13 +45,7 @@ PLAIN = (
     "proc/cgroups",
     *ANSWERS,
 )
-PROPERTIES = frozenset({
-    "compatible", "model", "status", "device_type", "method", "mmu-type",
-    "riscv,isa", "riscv,isa-base", "riscv,isa-extensions",
-    "reg", "interrupts", "interrupts-extended", "#address-cells", "#size-cells",
-})  # fmt: skip
-"""Of the device tree. Nothing in it names one board of many: no serial numbers, no addresses of networks."""
-DMI_FOLDER, EFI, PRESENT = "sys/class/dmi/id", "sys/firmware/efi", ".present"
+EFI, PRESENT = "sys/firmware/efi", ".present"
 CLASSES: tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...] = (
     ("sys/module", re.compile(r"kvm(_\w+)?"), ()),
     ("sys/class/rtc", re.compile(r"rtc\d+"), ("name", "hctosys")),

@@ -47,8 +47,15 @@ SUBSYSTEMS = re.compile(
     r"|Memory: |Hardware virtualization"
 )
 """How a line of the kernel's log begins that is kept, behind its time."""
+PROPERTIES = frozenset({
+    "compatible", "model", "status", "device_type", "method", "mmu-type",
+    "riscv,isa", "riscv,isa-base", "riscv,isa-extensions",
+    "reg", "interrupts", "interrupts-extended", "#address-cells", "#size-cells",
+})  # fmt: skip
+"""Of the device tree. Nothing in it names one board of many: no serial numbers, no addresses of networks."""
+DMI_FOLDER = "sys/class/dmi/id"
 DMI = ("sys_vendor", "product_name", "product_family", "board_vendor", "board_name")
-"""Of /sys/class/dmi/id; its other files hold serial numbers, tags and versions."""
+"""Of DMI_FOLDER; its other files hold serial numbers, tags and versions."""
 
 _TIME = re.compile(r"^(?:<\d+>)?(?:\[[\s\d.]+\](?:\[\s*[TC]\d+\])?\s)?")
 _BUILDER = re.compile(r"(Linux version \S+).*")
@@ -106,15 +113,18 @@ def redact(documents: Documents, names: Iterable[str] = ()) -> dict[str, bytes]:
     words = tuple(names)
     kept: dict[str, bytes] = {}
     for path, raw in documents.files.items():
+        folder, _, name = path.rpartition("/")
         if path.startswith(DEVICE_TREE):
-            if path.rpartition("/")[2] != "reg" or _is_gic(documents, path):
+            if name in PROPERTIES and (name != "reg" or _is_gic(documents, folder)):
                 kept[path] = raw
+            continue
+        if folder == DMI_FOLDER and name not in DMI:
             continue
         rule = next((rule for prefix, rule in _RULES.items() if path.startswith(prefix)), None)
         if rule:
             lines = [line.text for line in documents.lines(path)] if path == LOG else _lines(raw)
             text = "\n".join(scrub(line, words) if path != UNAME else line for line in rule(lines))
-            kept[path] = text.encode() + (b"\n" if text else b"")
+            kept[path] = text.encode() + (b"\n" if text and raw.endswith((b"\n", b"\0")) else b"")
     return kept
 
 
@@ -122,8 +132,8 @@ def _lines(raw: bytes) -> list[str]:
     return raw.decode("utf-8", "replace").replace("\0", "").splitlines()
 
 
-def _is_gic(documents: Documents, path: str) -> bool:
-    kinds = documents.strings(f"{path.rpartition('/')[0]}/compatible")
+def _is_gic(documents: Documents, node: str) -> bool:
+    kinds = documents.strings(f"{node}/compatible")
     return not (GIC_V2 | GIC_V3).isdisjoint(kinds)
 
 
@@ -206,7 +216,7 @@ _RULES: Mapping[str, Callable[[list[str]], list[str]]] = {
     "sys/module/kvm": _same,
     "proc/mounts": _mounts,
     "proc/cgroups": _same,
-    "sys/class/dmi/id/": _same,
+    f"{DMI_FOLDER}/": _same,
     "sys/class/rtc/": _same,
     "sys/class/tpm/": _same,
     "sys/firmware/efi/": _same,
