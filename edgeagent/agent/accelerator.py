@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeagent.config.schema import Board
+from edgeagent.config.schema import Board, FromProfile, Unit
 from edgeagent.errors import EnvironmentFaultError
 from edgeagent.host.files import Files
-from edgeagent.probe.live import host_arch, probe
 from edgeagent.probe.choice import Choice
+from edgeagent.probe.live import host_arch, probe
 from edgeagent.vmm.port import Accelerator
 from edgeagent.vmm.qemu import Qemu
 
 CALIBRATION = "echo.elf"
+_MEANS = {"kvm": "", "tcg": "; guests are emulated (tcg), held by the jail and not by hardware"}
 
 
 @dataclass(slots=True)
@@ -22,12 +23,15 @@ class Accelerators:
     board: Board
     vmm: Qemu
     files: Files
+    from_profile: FromProfile
     _probed: Choice | None = None
 
-    async def choose(self, wanted: str) -> tuple[Accelerator, str]:
+    async def choose(self, unit: Unit) -> tuple[Accelerator, str]:
         """For a unit's setting. EnvironmentFaultError when nothing can run a guest here."""
-        if wanted != "auto":
-            return Accelerator(wanted), "chosen in the configuration"
+        if unit.accelerator != "auto":
+            given = self.from_profile.gave("unit", unit.name, "accelerator")
+            who = f"the board profile {self.from_profile.profile}" if given else "the configuration"
+            return Accelerator(unit.accelerator), f"{who} says so{_MEANS[unit.accelerator]}"
         if self._probed is None:
             image = self.board.images / host_arch() / CALIBRATION
             report = await probe(

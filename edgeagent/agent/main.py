@@ -105,10 +105,10 @@ class Agent:
             lambda: arrival.state is ClockState.BEHIND,
             lambda: bool(self._sources) and all(one.heard for one in self._sources),
         )
-        accelerators = Accelerators(self._config.board, vmm, self._files)
+        accelerators = Accelerators(self._config.board, vmm, self._files, self._config.from_profile)
         units = []
         for place in opened.places:
-            accelerator, why = await accelerators.choose(place.unit.accelerator)
+            accelerator, why = await accelerators.choose(place.unit)
             spooled = opened.spool.last(place.unit.name).out
             choice = Choice(place.path, place.image, place.image.arch, accelerator, why, spooled)
             units.append(UnitRuntime(place.unit, place.journal, choice, shared))

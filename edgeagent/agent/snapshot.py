@@ -51,6 +51,10 @@ def snapshot(parts: Parts) -> dict[str, Any]:
     spool, uplink = _spool(parts), _uplink(parts)
     found = {
         "board": parts.config.board.name,
+        "profile": {
+            "name": parts.config.from_profile.profile or None,
+            "settings": parts.config.from_profile.as_json(),
+        },
         "version": __version__,
         "uptime_s": round(time.monotonic() - parts.started, 1),
         "memory_bytes": _memory(),

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """version: 2, 1, or hybrid (both are mounted). delegated: whether this user may make groups below its own."""
+    """version: 2, 1, or hybrid (both are mounted). delegated: whether the agent may hold guests by groups here."""
 
     version: int | str
     controllers: tuple[str, ...]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import platform
 import sys
 from pathlib import Path
 
 from edgeagent.host.clock import SystemClock
+from edgeagent.probe.system import image_arch
 
 from .facts import Cgroup, Facts, Rtc, cgroup_mounts, model_name, old_controllers, own_group
 from .match import Identity
@@ -30,11 +31,17 @@ FILES = (
 """What a capture must have, as patterns below the root, to be recognised as its board."""
 
 
-def identify(arch: str, root: Path = ROOT) -> Identity:
-    """arch: of its kernel, by the name that images have."""
+def this_machine() -> Identity:
+    """What this machine says of itself."""
+    machine, little = platform.machine(), sys.byteorder == "little"
+    return identify(image_arch(machine, little=little) or machine, little=little)
+
+
+def identify(arch: str, root: Path = ROOT, *, little: bool | None = None) -> Identity:
+    """arch: of its kernel, by the name that images have; little: its byte order, None where it isn't known."""
     return Identity(
         arch=arch,
-        endianness=sys.byteorder if root == ROOT else "",
+        endianness={None: "", True: "little", False: "big"}[little],
         compatible=tuple(_read(root / "proc/device-tree/compatible").replace("\0", "\n").split()),
         dmi={name: text for name in DMI if (text := _read(root / "sys/class/dmi/id" / name).strip())},
         cpu=model_name(_read(root / "proc/cpuinfo")),
@@ -42,29 +49,25 @@ def identify(arch: str, root: Path = ROOT) -> Identity:
     )
 
 
-def facts(root: Path = ROOT) -> Facts:
-    """What is there beside the processor."""
+def facts(root: Path = ROOT, *, delegated: bool | None = None) -> Facts:
+    """What is there beside the processor. delegated: see Cgroup."""
     live = root == ROOT
     return Facts(
-        cgroup=_cgroup(root),
+        cgroup=_cgroup(root, delegated=delegated),
         rtc=_rtc(root / "sys/class/rtc", live=live),
         tpm=_tpm(root / "sys/class/tpm/tpm0"),
         clock_synchronised=SystemClock().synchronised() if live else None,
     )
 
 
-def _cgroup(root: Path) -> Cgroup | None:
+def _cgroup(root: Path, *, delegated: bool | None) -> Cgroup | None:
     mounts = cgroup_mounts(_read(root / "proc/mounts"))
     if mounts is None:
         return None
     controllers = set(old_controllers(_read(root / "proc/cgroups"))) if mounts.version != 2 else set()
-    delegated = None
-    if root == ROOT:
+    if root == ROOT and mounts.unified:
         own = Path(mounts.unified + own_group(_read(root / "proc/self/cgroup")))
-        controllers |= set(_read(own / "cgroup.controllers").split()) if mounts.unified else set()
-        delegated = bool(mounts.unified) and all(
-            os.access(path, os.W_OK) for path in (own, own / "cgroup.procs", own / "cgroup.subtree_control")
-        )
+        controllers |= set(_read(own / "cgroup.controllers").split())
     return Cgroup(mounts.version, tuple(sorted(controllers)), delegated)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from edgeagent.config.load import read_text
 from edgeagent.config.tables import closest
@@ -18,6 +19,7 @@ LOCAL = Path("/etc/edgeagent/boards")
 _INSTALLED = Path(__file__).parent / "profiles"
 _CHECKOUT = Path(__file__).parents[2] / "boards"
 MAX_PROFILES = 1000
+AUTO = "auto"
 
 
 def read(path: Path) -> Profile:
@@ -64,3 +66,11 @@ def named(name: str) -> Profile:
 def recognise(identity: Identity) -> Match | None:
     """The profile of a machine; None when nothing describes even its architecture."""
     return match(identity, profiles().values())
+
+
+def defaults(name: str, identity: Identity) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+    """What a profile gives the configuration: its name, values by table. name: auto for the machine's own."""
+    if name != AUTO:
+        return name, named(name).defaults
+    found = recognise(identity)
+    return (found.profile.name, found.profile.defaults) if found else ("", {})

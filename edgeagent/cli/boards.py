@@ -17,10 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeagent.boards import library
-from edgeagent.boards.here import identify
+from edgeagent.boards.here import this_machine
 from edgeagent.boards.profile import SECTIONS, Profile
 from edgeagent.errors import EdgeAgentError
-from edgeagent.probe.live import host_arch
 from edgeagent.quantities import show_size
 
 from .words import examples
@@ -91,7 +90,7 @@ def check(files: tuple[Path, ...]) -> None:
 
 
 def _here() -> str:
-    match = library.recognise(identify(host_arch()))
+    match = library.recognise(this_machine())
     return match.profile.name if match else ""
 
 

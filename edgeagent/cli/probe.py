@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from edgeagent.boards.here import ROOT
 from edgeagent.host.disk import DiskFiles
 from edgeagent.probe import live
 from edgeagent.probe.evidence import Evidence, Speed
@@ -22,6 +23,8 @@ from edgeagent.quantities import show_size
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.qemu import Qemu
 
+from . import machine
+from .machine import with_board
 from .progress import working
 from .words import examples
 
@@ -72,7 +75,7 @@ def probe(
     Exit code 0: it has an answer, whatever that is.
     """
     if root is not None:
-        _show(live.look(root), as_json=as_json)
+        _show(with_board(live.look(root), root), as_json=as_json)
         return
     arch = live.host_arch()
     if image is None:
@@ -83,7 +86,7 @@ def probe(
         report = asyncio.run(
             live.probe(Qemu(MACHINES), DiskFiles(), state=state, image=image, user=vm_user, fresh=fresh)
         )
-    _show(report, as_json=as_json)
+    _show(with_board(report, ROOT), as_json=as_json)
 
 
 def _show(report: Report, *, as_json: bool) -> None:
@@ -99,7 +102,8 @@ def render(report: Report) -> Group:
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    facts.add_row("board", Text(_board(found)))
+    facts.add_row("board", Text(machine.board(report.board)))
+    facts.add_row("machine", Text(_machine(found)))
     if found.vmm or found.vmm_failure:
         facts.add_row(
             "vmm", Text(f"{found.vmm.path} {found.vmm.version}" if found.vmm else found.vmm_failure)
@@ -112,6 +116,8 @@ def render(report: Report) -> Group:
         facts.add_row("speed", Text(f"kvm {_speed(found.kvm)}, tcg {_speed(found.tcg)}{_age(report)}"))
     facts.add_row("guests get", Text(report.choice.chosen or "nothing", style="bold"))
     facts.add_row("", Text(report.choice.why))
+    for title, text in machine.rows(report):
+        facts.add_row(title, text)
     answer = verdict.answer.value
     return Group(
         Text.assemble("KVM: ", (answer, f"bold {COLOURS[answer]}"), f" ({verdict.reason})"),
@@ -119,7 +125,7 @@ def render(report: Report) -> Group:
     )
 
 
-def _board(found: Evidence) -> str:
+def _machine(found: Evidence) -> str:
     cpus = f"{found.cpus} CPU{'s' if found.cpus != 1 else ''}" if found.cpus else "CPUs not known"
     memory = show_size(found.memory) if found.memory else "memory not known"
     kernel = f"Linux {found.system.release}" if found.system.release else "kernel not known"

@@ -11,6 +11,8 @@ import click
 from edgeagent.agent.images import read_image
 from edgeagent.agent.main import Agent
 from edgeagent.agent.opening import read_keys
+from edgeagent.boards import library
+from edgeagent.boards.here import this_machine
 from edgeagent.config import Config, load
 from edgeagent.errors import ConfigError
 from edgeagent.host.disk import DiskFiles
@@ -43,11 +45,12 @@ def run(path: Path, check: bool, log_level: str) -> None:
 
     It receives readings, runs the guests, and sends what they make of it. SIGTERM ends it in order.
     """
-    config = load(path)
+    config = load(path, lambda profile: library.defaults(profile, this_machine()))
     if check:
         _look_at_files(config)
         units = len(config.units)
-        click.echo(f"{path}: good; {units} unit{'s' if units > 1 else ''}")
+        board = f"; board profile {config.from_profile.profile}" if config.from_profile.profile else ""
+        click.echo(f"{path}: good; {units} unit{'s' if units > 1 else ''}{board}")
         return
     spare_memory()
     asyncio.run(_run(config, start_logging(log_level)))

@@ -97,6 +97,10 @@ def _rows(snapshot: dict[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
         uplink["state"],
         [f"{uplink['where']}, {acknowledged}, {show_size(uplink['bytes_out'])}"],
     )
+    profile = snapshot["profile"]
+    if profile["settings"]:
+        given = ", ".join(f"{setting} {value}" for setting, value in profile["settings"].items())
+        yield "profile", "", [f"{profile['name']} gives {given}"]
     full = "full" if spool["full"] else "ok"
     waiting = f"{_count(spool['batches'], 'batch', 'batches')} waiting"
     yield "spool", full, [f"{waiting}, {show_size(spool['bytes'])} of {show_size(spool['cap'])}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,15 @@ def _resolved(value: Any, folder: Path) -> Any:
     return value
 
 
+Defaults = Callable[[str], tuple[str, Mapping[str, Mapping[str, Any]]]]
+"""From board.profile to the profile's name, and its values by table for what a file leaves unset. Or ConfigError."""
+
+
+def no_defaults(_profile: str) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+    """The schema's own defaults only."""
+    return "", {}
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads tables of one file. defaults: TOML values by table, for what the file leaves unset."""
@@ -52,12 +61,13 @@ class _Reader:
         )
 
 
-def parse(text: str, *, name: str, folder: Path) -> schema.Config:
+def parse(text: str, *, name: str, folder: Path, defaults: Defaults = no_defaults) -> schema.Config:
     """Text of the file; folder is what relative paths start from. ConfigError names file and line."""
     source = Source(name, text)
     tree = source.tree()
     check_sections(source, tree, [*SECTIONS, "unit"])
-    read = _Reader(source, folder, {})
+    profile, values = _profile(_Reader(source, folder, {}), tree.get("board", {}), defaults)
+    read = _Reader(source, folder, values)
     sections = {
         section: read.table(section, 0, kind, tree.get(section, {}))
         for section, kind in SECTIONS.items()
@@ -67,11 +77,31 @@ def parse(text: str, *, name: str, folder: Path) -> schema.Config:
     if not isinstance(tables, list) or not 1 <= len(tables) <= MAX_UNITS:
         raise ConfigError(f"there must be 1 to {MAX_UNITS} units", where=name, remedy="Add [[unit]] tables.")
     units = tuple(read.table("unit", index, schema.Unit, one) for index, one in enumerate(tables))
-    config = schema.Config(units=units, **sections)
+    given = [("board", "", tree.get("board", {})), *(("unit", one["name"], one) for one in tables)]
+    from_profile = schema.FromProfile(
+        profile,
+        {
+            (section, unit, key): value
+            for section, unit, table in given
+            for key, value in values.get(section, {}).items()
+            if key not in table
+        },
+    )
+    config = schema.Config(units=units, **sections, from_profile=from_profile)
     _check_together(config, source)
     if config.seal.keys is None:
         config = replace(config, seal=replace(config.seal, keys=config.board.state / "keys"))
     return config
+
+
+def _profile(read: _Reader, board: Any, defaults: Defaults) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+    """The board's profile must be known before the tables are read that it has defaults for."""
+    wanted = read.table("board", 0, schema.Board, board).profile
+    try:
+        return defaults(wanted)
+    except ConfigError as error:
+        where = error.where or read.source.where("board", 0, "profile")
+        raise ConfigError(error.what, where=where, remedy=error.remedy) from None
 
 
 def _check_together(config: schema.Config, source: Source) -> None:
@@ -113,7 +143,7 @@ def read_text(path: Path, *, remedy: str = "") -> str:
         raise ConfigError(f"no UTF-8 at byte {error.start}", where=str(path)) from None
 
 
-def load(path: Path) -> schema.Config:
+def load(path: Path, defaults: Defaults = no_defaults) -> schema.Config:
     """The configuration in a file. ConfigError for whatever is wrong with it."""
     text = read_text(path, remedy="Give the file with --config.")
-    return parse(text, name=str(path), folder=path.parent.absolute())
+    return parse(text, name=str(path), folder=path.parent.absolute(), defaults=defaults)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,9 @@ class Board:
     state: Path = setting(r.path, "/var/lib/edgeagent", "folder of log, spool, checkpoints and keys")
     runtime: Path = setting(r.path, "/run/edgeagent", "folder of the control socket")
     images: Path = setting(r.path, "/usr/lib/edgeagent/images", "folder of guest images, ARCH/APP.elf")
+    profile: str = setting(
+        r.name, "auto", "board profile, whose values hold where a setting is unset; auto: this board's"
+    )
     vm_user: str = setting(
         r.text(r"[a-z_][a-z0-9_-]{0,31}", "user name"),
         "edgeagent-vm",
@@ -178,6 +182,22 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class FromProfile:
+    """What the file leaves unset and the board's profile gave: TOML values by table, unit's name or "", setting."""
+
+    profile: str = ""
+    values: Mapping[tuple[str, str, str], Any] = field(default_factory=dict)
+
+    def gave(self, table: str, unit: str, setting: str) -> bool:
+        """Whether a setting has the profile's value."""
+        return (table, unit, setting) in self.values
+
+    def as_json(self) -> dict[str, Any]:
+        """For people and programs: values by table.setting."""
+        return {f"{table}.{setting}": value for (table, _, setting), value in self.values.items()}
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole file."""
 
@@ -189,3 +209,4 @@ class Config:
     metrics: Metrics
     mqtt: Mqtt | None = None
     coap: Coap | None = None
+    from_profile: FromProfile = field(default_factory=FromProfile)

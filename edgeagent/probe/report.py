@@ -5,26 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgeagent.boards.facts import Facts
+from edgeagent.boards.seen import Seen
+
 from .answer import Verdict
 from .choice import Choice
 from .evidence import Evidence
 
+UNSEEN = Seen()
+NO_FACTS = Facts()
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A board, judged. cached: the speeds were measured earlier since this boot."""
+    """A board, judged. cached: the speeds were measured earlier since this boot.
+
+    board: which one it is; facts: what it has beside its processor.
+    """
 
     evidence: Evidence
     verdict: Verdict
     choice: Choice
     cached: bool
+    board: Seen = UNSEEN
+    facts: Facts = NO_FACTS
 
     def as_json(self) -> dict[str, Any]:
         """Keys and units as documented for `edgeagent probe --json`; null: not known."""
         found = self.evidence
         return {
             "arch": found.system.arch or None,
-            "board": None,
+            "board": self.board.name or None,
+            "profile": self.board.as_json(self.verdict.answer.value, self.verdict.reason),
             "kvm": {
                 "verdict": self.verdict.answer.value,
                 "reason": self.verdict.reason,
@@ -47,8 +59,5 @@ class Report:
             else None,
             "memory": found.memory,
             "cpus": found.cpus,
-            "cgroup": None,
-            "rtc": None,
-            "tpm": None,
-            "clock_synchronised": None,
+            **self.facts.as_json(),
         }

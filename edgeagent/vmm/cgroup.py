@@ -88,20 +88,34 @@ def enter(proc: Path = Path("/proc/self")) -> Hierarchy:
     For the agent's start, before its first machine. Never fails: what can't be had is said in ``missing``.
     """
     try:
-        mount, own = (
-            Path(one)
-            for one in subtree.locate(
-                (proc / "mountinfo").read_text("utf-8", "replace"), (proc / "cgroup").read_text()
-            )
-        )
-        base = own.parent if own.name == subtree.LEAF and own != mount else own
-        missing = subtree.check(_facts(base), bounds.CONTROLLERS)
+        mount, base, missing = _look(proc)
     except (subtree.NoSubtreeError, OSError) as error:
         return Hierarchy(missing=(f"cgroups: {error}",))
     try:
         return _take(mount, base, missing)
     except OSError as error:
         return Hierarchy(missing=(f"cgroups: {error.filename or base}: {error.strerror}",))
+
+
+def refusal(proc: Path = Path("/proc/self")) -> str:
+    """Why this process couldn't ``enter``; "" when it could. Changes nothing."""
+    try:
+        _look(proc)
+    except (subtree.NoSubtreeError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _look(proc: Path) -> tuple[Path, Path, tuple[str, ...]]:
+    """Mount point of the hierarchy, the group that can be the subtree, and which controllers can't be had."""
+    mount, own = (
+        Path(one)
+        for one in subtree.locate(
+            (proc / "mountinfo").read_text("utf-8", "replace"), (proc / "cgroup").read_text()
+        )
+    )
+    base = own.parent if own.name == subtree.LEAF and own != mount else own
+    return mount, base, subtree.check(_facts(base), bounds.CONTROLLERS)
 
 
 def _facts(group: Path) -> subtree.Facts:

@@ -157,3 +157,35 @@ def test_sizes_for_people():
 def test_the_reference_is_current():
     page = Path(__file__).parents[2] / "docs/configuration.md"
     assert page.read_text() == reference(), "python -m edgeagent.config.reference > docs/configuration.md"
+
+
+def profile_of(name):
+    if name == "nosuch":
+        raise ConfigError("there is no board profile nosuch")
+    return f"of-{name}", {"unit": {"memory": "24MiB", "accelerator": "tcg"}, "board": {"vm_user": "guest"}}
+
+
+def test_a_board_profile_gives_what_the_file_leaves_unset():
+    text = GOOD.replace('name = "attic"', 'name = "attic"\nmemory = "8MiB"')
+    config = parse(text, name="agent.toml", folder=Path("/etc"), defaults=profile_of)
+    assert [unit.memory >> 20 for unit in config.units] == [24, 8]
+    assert [unit.accelerator for unit in config.units] == ["tcg", "tcg"]
+    assert config.board.vm_user == "guest"
+    given = config.from_profile
+    assert given.profile == "of-auto"
+    assert given.as_json() == {"board.vm_user": "guest", "unit.memory": "24MiB", "unit.accelerator": "tcg"}
+    assert given.gave("unit", "home", "memory")
+    assert not given.gave("unit", "attic", "memory")
+
+
+def test_an_explicit_auto_wins():
+    text = GOOD.replace('name = "attic"', 'name = "attic"\naccelerator = "auto"')
+    config = parse(text, name="agent.toml", folder=Path("/etc"), defaults=profile_of)
+    assert [unit.accelerator for unit in config.units] == ["tcg", "auto"]
+
+
+def test_an_unknown_board_profile_is_named():
+    text = GOOD.replace('name = "hub-1"', 'name = "hub-1"\nprofile = "nosuch"')
+    with pytest.raises(ConfigError, match=r"agent.toml:4 \[board\] profile: there is no board profile nosuch"):
+        parse(text, name="agent.toml", folder=Path("/etc"), defaults=profile_of)
+    assert read(text).board.profile == "nosuch"

@@ -144,7 +144,8 @@ def test_kvm_is_never_chosen_in_vain(
 def test_json_keys() -> None:
     report = Report(GOOD, judge(GOOD), Choice(Accelerator.KVM, "because"), cached=False).as_json()
     assert set(report) == {
-        "arch", "board", "kvm", "accelerator", "vmm", "memory", "cpus", "cgroup", "rtc", "tpm", "clock_synchronised",
+        "arch", "board", "profile", "kvm", "accelerator", "vmm", "memory", "cpus", "cgroup", "rtc", "tpm",
+        "clock_synchronised",
     }  # fmt: skip
     assert set(report["kvm"]) == {
         "verdict", "reason", "evidence", "remedy", "api_version", "capabilities", "ns_per_instruction",
