@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.skips", "tests.certificates", "tests.brokers", "tests.guests"]
+pytest_plugins = ["tests.skips", "tests.certificates", "tests.brokers", "tests.guests", "tests.vm.build"]

@@ -184,6 +184,8 @@ def run(
         seen = asyncio.run(_run(spec, data, bounds, keys=keys))
     told = judge(seen.stop, seen.ending, wanted, seen.signal)
     summary = Summary(image, spec, why, seen, told)
+    if not seen.whole_line and os.isatty(1):
+        click.echo(err=True)
     click.echo(json.dumps(summary.as_json()) if as_json else f"edgeagent: {summary}", err=True)
     return told.status
 

@@ -42,6 +42,8 @@ class Seen:
     first_byte_s: float | None
     seconds: float
     output: int
+    whole_line: bool
+    """The last byte printed ended a line, or there was none."""
 
 
 class _Console:
@@ -49,6 +51,7 @@ class _Console:
 
     def __init__(self, channel: socket.socket, output: Output, bounds: Bounds, started: float) -> None:
         self.count = 0
+        self.last = b""
         self.first: float | None = None
         self.ended = asyncio.Event()
         self._channel = channel
@@ -67,6 +70,7 @@ class _Console:
             if self._bounds.output:
                 data = data[: self._bounds.output - self.count]
             self.count += len(data)
+            self.last = data[-1:]
             await self._output.put(data)
             if self._marker.seen(data):
                 return Stop.EXPECTED
@@ -172,4 +176,4 @@ async def attend(
                 task.cancel()
             await asyncio.gather(*reasons, drained, return_exceptions=True)
             await machine.kill()
-    return Seen(stop, ending, told.number, console.first, seconds, console.count)
+    return Seen(stop, ending, told.number, console.first, seconds, console.count, console.last in b"\n")
