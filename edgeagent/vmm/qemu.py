@@ -24,7 +24,8 @@ from .process import CHUNK, LAST_READS, Spawned, VmmProcess, pair, sealed, spawn
 MAX_IMAGE = 64 << 20
 """Bytes of an image."""
 RESUME_SECONDS = 5.0
-ASK_SECONDS = 5.0
+ASK_SECONDS = 20.0
+"""The first time a slow board reads it from its card."""
 
 
 class Qemu:
@@ -109,7 +110,7 @@ async def _ask(*command: str) -> str:
     except TimeoutError:
         process.kill()
         await process.wait()
-        said = b""
+        raise EnvironmentFaultError(f"{' '.join(command)} doesn't answer in {ASK_SECONDS:g} s") from None
     if process.returncode:
         raise EnvironmentFaultError(f"{' '.join(command)} fails", remedy="Install it anew")
     return said[:CHUNK].decode("utf-8", "replace").strip()
