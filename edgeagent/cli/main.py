@@ -24,6 +24,7 @@ VERBS = {
     "boards": ("edgeagent.cli.boards", "List the boards that are known, and what is known of each."),
     "image": ("edgeagent.cli.image", "Build and inspect guest images."),
     "vm": ("edgeagent.cli.vm", "Run anybody's unikernel, with its console on the terminal."),
+    "bundle": ("edgeagent.cli.bundle", "Build, sign and check what an update delivers."),
     "repo": ("edgeagent.cli.repo", "Keep the signed repository that boards take bundles from."),
     "keys": ("edgeagent.cli.keys", "Make, show and rotate keys."),
     "collect": ("edgeagent.cli.collect", "Receive, verify and store batches (the cloud end)."),

@@ -116,11 +116,20 @@ def verify(envelope: Envelope, keys: Iterable[KeyedVerifier]) -> tuple[Manifest,
             unknown = error
             continue
         check_digest(envelope.digest, strict.dumps(envelope.manifest), "the manifest")
-        return _manifest(envelope), key
+        return read_manifest(envelope), key
     raise unknown or fault("nobody signed it")
 
 
-def _manifest(envelope: Envelope) -> Manifest:
+def signer_of(signature: bytes) -> bytes:
+    """The key identifier that a signature names, unverified; empty where it names none."""
+    match strict.loads(signature, limit=MAX_MANIFEST, what="a signature"):
+        case Tagged(item=[_, {cose.KID: bytes(kid)}, *_]):
+            return kid
+    return b""
+
+
+def read_manifest(envelope: Envelope) -> Manifest:
+    """What the manifest says, whoever wrote it: for looking at, never for obeying. ``verify`` is for that."""
     members = _map(envelope.manifest, "the manifest")
     if members.get(_VERSION) != _FORMAT:
         raise fault(f"its manifest version {members.get(_VERSION)!r:.20} isn't {_FORMAT}")
