@@ -47,7 +47,7 @@ def test_one_board():
         "device tree raspberrypi,3-model-b",
         "partial (gic-missing)",
         "brcm,bcm2836-l1-intc",
-        "25% of RAM together, 12.0 MiB each",
+        "50% of RAM together, 12.0 MiB each",
         "Write the image to an SD card",
     ):
         assert words in text
