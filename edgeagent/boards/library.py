@@ -16,8 +16,8 @@ from .profile import Profile, parse
 
 LOCAL = Path("/etc/edgeagent/boards")
 """Profiles of the board's owner; one replaces ours of the same name."""
-_INSTALLED = Path(__file__).parent / "profiles"
-_CHECKOUT = Path(__file__).parents[2] / "boards"
+INSTALLED = Path(__file__).parent / "profiles"
+CHECKOUT = Path(__file__).parents[2] / "boards"
 MAX_PROFILES = 1000
 AUTO = "auto"
 
@@ -29,11 +29,11 @@ def read(path: Path) -> Profile:
 
 def shipped() -> Path:
     """The folder that came with edgeagent: in an installed package, or in a checkout beside the code."""
-    for folder in (_INSTALLED, _CHECKOUT):
+    for folder in (INSTALLED, CHECKOUT):
         if folder.is_dir():
             return folder
     raise EnvironmentFaultError(
-        "the board profiles are missing", where=str(_INSTALLED), remedy="Install edgeagent again."
+        "the board profiles are missing", where=str(INSTALLED), remedy="Install edgeagent again."
     )
 
 

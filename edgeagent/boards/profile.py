@@ -43,7 +43,7 @@ def _dmi(value: Any) -> Mapping[str, str]:
 class Board:
     """[board]: what it is."""
 
-    title: str = setting(r.text(r"[^\n]{1,100}", "title of one line"), doc="what people call it")
+    title: str = setting(r.text(r"[^\x00-\x1f\x7f]{1,100}", "title of one line"), doc="what people call it")
     arch: str = setting(
         r.text(r"[a-z0-9_]{1,32}", "architecture such as aarch64"), doc="of its kernel and of its guests"
     )

@@ -1,6 +1,7 @@
 """The profiles that we ship: all are good, none is another's, and none catches a board that it doesn't describe."""
 
 import csv
+import tomllib
 from itertools import combinations
 from pathlib import Path
 
@@ -120,3 +121,9 @@ def test_the_page_is_current():
     assert page.read_text() == reference(PROFILES.values()), (
         "python -m edgeagent.boards.reference > docs/boards.md"
     )
+
+
+def test_a_wheel_has_them_where_the_code_looks():
+    project = tomllib.loads((SHIPPED.parent / "pyproject.toml").read_text())
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert SHIPPED.parent / included["boards"] == library.INSTALLED
