@@ -172,9 +172,9 @@ def replay(
     which: str, config: Path, state: Path | None, accel: str | None, gdb: bool, gdb_port: int | None,
     timeout: int, as_json: bool,
 ) -> int:  # fmt: skip
-    """Start the same image again and play it the same input.
+    """Play the input of a crash again.
 
-    Does it end as before? Exit code 0: it does; 1: it doesn't.
+    Does the same image end as before? Exit code 0: it does; 1: it doesn't.
     """
     case, place = _case(which, config, state)
     record = case.record
@@ -258,10 +258,11 @@ def _symbols(record: Record, folders: tuple[Path, ...]) -> Path | None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_where
 def export(number: int, file: Path, config: Path, state: Path | None) -> None:
-    """Write a crash into one file, for a bug report.
+    """Write a crash into a file.
 
-    Image and input are in it: readings as the sensors sent them. `show` and `replay` take the file in place of an
-    ID.
+    For a bug report. It holds image and input: readings as the sensors sent them.
+
+    `show` and `replay` take the file in place of an ID.
     """
     case = _place(config, state).store.case(number)
     if file.exists():

@@ -58,6 +58,8 @@ class Start:
 
     fresh: the app begins anew there, for what it had before was too large to keep.
     topics: filters of what the unit took; none: any. limits: fields of guest.limits.Limits.
+    shard: none for a state of its own; else index and count, and the state is a CBOR array of the states of all guests
+    that the unit had, of which this one takes its shard.
     """
 
     seq: int
@@ -66,6 +68,7 @@ class Start:
     config: Mapping[str, Any]
     topics: tuple[str, ...]
     limits: Mapping[str, Any]
+    shard: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

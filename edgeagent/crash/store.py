@@ -151,11 +151,15 @@ class CrashStore:
 
     def remove(self, number: int) -> None:
         """Forget a record, and what only it needed. ConfigError when there is none of that number."""
-        names = self._names()
-        if f"{number}.json" not in names:
+        found = self.found()
+        if number not in found.unreadable and all(one.number != number for one in found.records):
             raise self._unknown(number)
         self._remove(number)
-        self._sweep(self._names())
+        # No sweep: an agent may be writing parts whose record comes last.
+        needed = {one.image.digest for one in found.records if one.number != number}
+        for one in found.records:
+            if one.number == number and one.image.digest not in needed and not found.unreadable:
+                self._files.remove(self.folder / f"{one.image.digest}.elf")
 
     def _remove(self, number: int) -> None:
         # The record first, durably: without it the parts are nothing.
@@ -188,12 +192,11 @@ class CrashStore:
         number = max(numbers, default=0) + 1
         self._sweep(names)
         names = self._names()
-        kept = self._found(names)
-        if stands := standing_for(draft.record, kept.records):
+        if stands := standing_for(draft.record, self._found(names).records):
             yield self._count(stands, draft.record)
             return
         try:
-            yield from self._write(number, draft, kept, names)
+            yield from self._write(number, draft)
         except OSError:
             with contextlib.suppress(OSError):
                 self._remove(number)
@@ -204,7 +207,7 @@ class CrashStore:
         self._files.replace(self.folder / f"{stands.number}.json", records.encode(counted))
         return counted
 
-    def _write(self, number: int, draft: Draft, kept: Found, names: list[str]) -> Iterator[Record | None]:
+    def _write(self, number: int, draft: Draft) -> Iterator[Record | None]:
         record, allowed = draft.record, self._cap // SHARE
         image = self._image(draft, allowed)
         allowed -= len(image)
@@ -219,12 +222,9 @@ class CrashStore:
                 size -= chunks.pop(0)[1]
             start = replace(start, seq=chunks[0][0] if chunks else record.given, fresh=True)
         written = len(records.encode(record)) + PARTS_JSON
-        self._make_room(len(image) + size + len(draft.ring) + written, kept, names)
+        self._make_room(len(image) + size + len(draft.ring) + written)
         yield None
-        if image and f"{record.image.digest}.elf" not in names:
-            self._files.replace(self.folder / f"{record.image.digest}.elf", image)
-            yield None
-        parts = {}
+        parts: dict[str, Part] = {}
         for name, data in (("state", state), ("ring", draft.ring)):
             if data:
                 self._put(number, name, data)
@@ -235,6 +235,9 @@ class CrashStore:
             record, number=number, start=start, parts=parts, image=replace(record.image, kept=bool(image))
         )
         self._files.sync_folder(self.folder)
+        # Last of all, since whoever removes the last record of an image removes the image.
+        if image and f"{record.image.digest}.elf" not in self._names():
+            self._files.replace(self.folder / f"{record.image.digest}.elf", image)
         self._files.replace(self.folder / f"{number}.json", records.encode(record))
         yield record
 
@@ -284,18 +287,19 @@ class CrashStore:
             file.append(data)
             file.sync()
 
-    def _make_room(self, needed: int, kept: Found, names: list[str]) -> None:
-        sizes, images = self._sizes(names)
+    def _make_room(self, needed: int) -> None:
+        names = self._names()
+        kept, (sizes, images) = self._found(names), self._sizes(names)
         entries = [
             Entry(
                 one.number,
                 (one.unit, one.kind),
-                sizes[one.number],
+                sizes.get(one.number, 0),
                 one.image.digest if one.image.kept else "",
             )
             for one in kept.records
         ]
-        entries += [Entry(number, ("", "unreadable"), sizes[number], "") for number in kept.unreadable]
+        entries += [Entry(number, ("", "unreadable"), sizes.get(number, 0), "") for number in kept.unreadable]
         if kept.unreadable:
             # Nobody knows which images they need, so none goes.
             needed += sum(images.values())
@@ -311,16 +315,13 @@ class CrashStore:
         of_records: dict[int, int] = {}
         of_images = {}
         for name in names:
-            with contextlib.closing(self._files.open(self.folder / name)) as file:
-                size = file.size()
+            try:
+                with contextlib.closing(self._files.open(self.folder / name)) as file:
+                    size = file.size()
+            except FileNotFoundError:
+                continue  # removed meanwhile
             if found := _RECORD.fullmatch(name):
                 of_records[int(found[1])] = of_records.get(int(found[1]), 0) + size
             elif image := _IMAGE.fullmatch(name):
                 of_images[image[1]] = size
         return of_records, of_images
-
-    @property
-    def occupied(self) -> int:
-        """Bytes of all files of the folder."""
-        of_records, of_images = self._sizes(self._names())
-        return sum(of_records.values()) + sum(of_images.values())

@@ -13,6 +13,7 @@ WIDTH = 80
 MACHINES_READ = {
     "status", "probe", "image build", "image inspect", "keys init", "keys show", "keys retire", "collect",
     "collect boards", "collect gaps", "simulate", "replay", "boards", "boards show",
+    "crash list", "crash show", "crash replay",
 }  # fmt: skip
 
 

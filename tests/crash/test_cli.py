@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from edgeagent.cli.crash import crash as command
 from edgeagent.cli.main import main
+from edgeagent.crash.case import pack
 from edgeagent.crash.store import CrashStore
 from edgeagent.host.disk import DiskFiles
 from edgeagent.probe.live import host_arch
@@ -113,8 +114,6 @@ def test_not_reproduced(board: Path, tmp_path: Path) -> None:
     store = CrashStore(DiskFiles(), board / "state" / "crashes")
     case = store.case(1)
     record = replace(case.record, kind="hang", words="the guest hangs", panic="")
-    from edgeagent.crash.case import pack
-
     file = tmp_path / "other.tar.gz"
     file.write_bytes(pack(replace(case, record=record)))
     code, out, _ = run(board, "replay", str(file))

@@ -99,6 +99,11 @@ def test_input_is_read_back():
         (3, 2_600, "drain"),
     ]
     assert newest_arrival([reading, tick]) == 2_500
+    skipped = messages.skip(4, 90)
+    (skip,) = inputs(skipped)
+    assert (skip.first, skip.seq, skip.kind, skip.data) == (4, 90, "skip", skipped)
+    assert newest_arrival([reading, skip]) == 1_000
+    assert through(data + skipped, 3) == data
     unset = messages.reading(4, 9, 0, 0, TOPIC, b"", messages.CLOCK_UNSET)
     assert newest_arrival([*inputs(unset), tick]) == NEVER_MS
 
