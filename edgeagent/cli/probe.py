@@ -13,9 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from edgeagent.boards.here import ROOT
 from edgeagent.host.disk import DiskFiles
 from edgeagent.probe import live
+from edgeagent.probe.answer import REASONS
+from edgeagent.probe.capture import claim, write
 from edgeagent.probe.evidence import Evidence, Speed
 from edgeagent.probe.report import Report
 from edgeagent.probe.verdict import show
@@ -38,7 +39,12 @@ COLOURS = {"yes": "green", "slow": "yellow", "partial": "yellow", "no": "red", "
 
 
 @click.command(
-    epilog=examples("edgeagent probe", "edgeagent probe --json --fresh", "edgeagent probe --root DIR")
+    epilog=examples(
+        "edgeagent probe",
+        "edgeagent probe --json --fresh",
+        "edgeagent probe --capture DIR",
+        "edgeagent probe --root DIR",
+    )
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a panel.")
 @click.option("--fresh", is_flag=True, help="Measure again, though nothing changed since the last time.")
@@ -59,6 +65,14 @@ COLOURS = {"yes": "green", "slow": "yellow", "partial": "yellow", "no": "red", "
     help="Judge the capture of a board in this folder; nothing of this machine is looked at.",
 )
 @click.option(
+    "--capture",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Also write what the answer rests on into this new folder, for a bug report; names and numbers of "
+    "this one board are left out.",
+)
+@click.option(
     "--vm-user",
     metavar="USER",
     default=VM_USER,
@@ -66,7 +80,13 @@ COLOURS = {"yes": "green", "slow": "yellow", "partial": "yellow", "no": "red", "
     help="User that QEMU runs as, when we are root.",
 )
 def probe(
-    as_json: bool, fresh: bool, image: Path | None, state: Path | None, vm_user: str, root: Path | None
+    as_json: bool,
+    fresh: bool,
+    image: Path | None,
+    state: Path | None,
+    vm_user: str,
+    root: Path | None,
+    folder: Path | None,
 ) -> None:
     """Test KVM on this board by using it: open it, make a VM, run a guest in it, and time that.
 
@@ -74,19 +94,26 @@ def probe(
 
     Exit code 0: it has an answer, whatever that is.
     """
+    if root is not None and folder is not None:
+        raise click.UsageError("--root judges a capture, --capture makes one: give one of them")
+    if folder is not None:
+        claim(folder)
     if root is not None:
-        _show(with_board(live.look(root), root), as_json=as_json)
+        _show(with_board(live.look(root), live=False), as_json=as_json)
         return
     arch = live.host_arch()
     if image is None:
         image = next((path for folder in IMAGES if (path := folder / arch / APP).is_file()), None)
     if state is None and STATE.is_dir() and os.access(STATE, os.W_OK):
         state = STATE
-    with working("timing guests, ten seconds at most"):
+    with working("timing guests, a second as a rule, 40 at most"):
         report = asyncio.run(
             live.probe(Qemu(MACHINES), DiskFiles(), state=state, image=image, user=vm_user, fresh=fresh)
         )
-    _show(with_board(report, ROOT), as_json=as_json)
+    _show(with_board(report, live=True), as_json=as_json)
+    if folder is not None:
+        count = write(report.evidence, folder)
+        click.echo(f"{folder}: {count} files. Look through them before you send them.", err=True)
 
 
 def _show(report: Report, *, as_json: bool) -> None:
@@ -121,6 +148,7 @@ def render(report: Report) -> Group:
     answer = verdict.answer.value
     return Group(
         Text.assemble("KVM: ", (answer, f"bold {COLOURS[answer]}"), f" ({verdict.reason})"),
+        Padding(Text(REASONS[verdict.reason][1], style="dim"), (0, 0, 0, 2)),
         Padding(facts, (0, 0, 0, 2)),
     )
 

@@ -19,11 +19,8 @@ from .system import CONFIG, CONFIG_PREFIX, config_path
 
 def write(evidence: Evidence, folder: Path) -> int:
     """How many files were written. ConfigError when the folder holds something: nothing is ever overwritten."""
+    claim(folder)
     files = capture(evidence, names())
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            "isn't an empty folder", where=str(folder), remedy="Give one that doesn't exist yet"
-        )
     try:
         for path, raw in files.items():
             target = folder / path
@@ -34,6 +31,14 @@ def write(evidence: Evidence, folder: Path) -> int:
             f"a capture can't be written: {error.strerror}", where=str(error.filename or folder)
         ) from error
     return len(files)
+
+
+def claim(folder: Path) -> None:
+    """Whether a capture may be written there, asked before anything is measured for it; ConfigError if not."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            "isn't an empty folder", where=str(folder), remedy="Give one that doesn't exist yet"
+        )
 
 
 def capture(evidence: Evidence, words: tuple[str, ...]) -> Mapping[str, bytes]:

@@ -80,6 +80,7 @@ def gather(root: Path) -> Documents:
                     reader.take(f"{folder}/{name}/parameters/{one}", MAX_PROPERTY)
             reader.mark(f"{folder}/{name}")
     reader.mark(EFI)
+    reader.mark("sys/class/rtc")
     reader.tree(DEVICE_TREE)
     return Documents(reader.files, reader.refused)
 

@@ -67,7 +67,7 @@ async def probe(
     speeds: dict[Accelerator, Speed] = {}
     cached = False
     if image is None:
-        failure = failure or "there is no image to calibrate with"
+        failure = failure or "there is no image to calibrate with (--image; edgeagent image build makes one)"
     elif info:
         try:
             key = [_boot_id(), platform.release(), info.version, _digest(image), user, os.geteuid()]

@@ -77,6 +77,15 @@ def test_refused_files_are_named() -> None:
     assert "dmesg_restrict" in verdict.remedy
 
 
+def test_without_a_log_a_timer_hints_and_decides_nothing() -> None:
+    files: Files = {"uname.txt": "aarch64", "proc/interrupts": " 11:  1  2  GICv3  27 Level  arch_timer\n"}
+    verdict = judge(board(files))
+    assert verdict.answer is Answer.UNKNOWN
+    assert "proc/interrupts:1: arch_timer is the virtual one (27): points at EL1" in verdict.evidence
+    files["proc/interrupts"] = " 11:  1  2  GICv3  30 Level  arch_timer\n"
+    assert not [line for line in judge(board(files)).evidence if "interrupts" in line]
+
+
 def test_evidence_names_file_and_line() -> None:
     verdict = judge(board(intel() | {"proc/cpuinfo": x86("\x1b[31mhypervisor")}))
     assert "proc/cpuinfo:4: flags: without vmx" in verdict.evidence

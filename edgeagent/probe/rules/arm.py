@@ -6,12 +6,14 @@ arch/arm/kernel/setup.c; 32-bit hosts: removed by commit 541ad0150ca4 in Linux 5
 
 from __future__ import annotations
 
+import re
+
 from ..answer import Verdict, verdict
 from ..cpuinfo import Field
 from ..documents import Line
 from ..interrupts import missing_vgic
 from ..kernel import configured, parameter
-from ..system import LOG, System
+from ..system import INTERRUPTS, LOG, System
 from .common import EMULATED, NEW_COMMAND_LINE, Rules, config_off
 
 _EL2 = r"CPU: All CPU\(s\) started (?:at EL2|in HYP mode)"
@@ -29,6 +31,9 @@ _FIRMWARE = (
     "nested virtualisation (QEMU: -machine virt,virtualization=on)"
 )
 READ_LOG = "sudo edgeagent probe; or let users read the kernel's log: sysctl -w kernel.dmesg_restrict=0"
+
+_VIRTUAL_TIMER = re.compile(r"\bGICv[23]\s+27\s.*\barch_timer\b")
+"""Device trees give the timers everywhere the same private interrupts: 26 hypervisor's, 27 virtual, 30 physical."""
 
 ARM = 0x41
 HYP_CORES = {0xC07: "Cortex-A7", 0xC0D: "Cortex-A12", 0xC0E: "Cortex-A17", 0xC0F: "Cortex-A15"}
@@ -88,7 +93,13 @@ def _log_silent(system: System) -> Verdict | None:
         return verdict(
             "log-unreadable", silent, remedy="Reboot, and probe before the log's beginning is overwritten"
         )
-    return verdict("log-unreadable", silent, remedy=READ_LOG)
+    return verdict("log-unreadable", silent, _hint(system), remedy=READ_LOG)
+
+
+def _hint(system: System) -> str | None:
+    """The kernel's own timer is the virtual one where it lacks EL2 (arch_timer_select_ppi): likely, not certain."""
+    line = system.documents.find(INTERRUPTS, _VIRTUAL_TIMER)
+    return f"{line.file}:{line.number}: arch_timer is the virtual one (27): points at EL1" if line else None
 
 
 def _signs(system: System) -> tuple[Line | str, ...]:
