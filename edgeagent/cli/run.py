@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from edgeagent.agent.admission import admit
 from edgeagent.agent.images import read_image
 from edgeagent.agent.main import Agent
 from edgeagent.agent.opening import read_keys
@@ -57,7 +58,8 @@ def run(path: Path, check: bool, log_level: str) -> None:
 
 
 def _look_at_files(config: Config) -> None:
-    """What would stop a start or a connection, told before it: keys, images, passwords, certificates."""
+    """What would stop a start or a connection, told before it: memory, keys, images, passwords, certificates."""
+    admit(config)
     read_keys(config, DiskFiles())
     for unit in config.units:
         read_image(unit, config.board, host_arch())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,31 @@ def size(low: str, high: str) -> Reader:
         if not least <= count <= most:
             raise ConfigError(f"{value} is not within {show_size(least)} to {show_size(most)}")
         return count
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Of the board's memory: bytes, or percent of it, or neither: somebody else says it."""
+
+    bytes: int = 0
+    percent: int = 0
+
+
+def amount(low: str, high: str) -> Reader:
+    """A size within bounds, a share such as 25%, or auto."""
+    sized = size(low, high)
+
+    def read(value: Any) -> Amount:
+        if value == "auto":
+            return Amount()
+        if isinstance(value, str) and value.endswith("%"):
+            share = value.removesuffix("%").strip()
+            if not share.isdecimal() or not 1 <= int(share) <= 100:
+                raise _fail(value, 'share such as "25%" (1% to 100%)')
+            return Amount(percent=int(share))
+        return Amount(bytes=sized(value))
 
     return read
 

@@ -30,9 +30,24 @@ class Board:
     name: str = setting(r.name, doc="name of the board, as enrolled at the collector")
     state: Path = setting(r.path, "/var/lib/edgeagent", "folder of log, spool, checkpoints and keys")
     runtime: Path = setting(r.path, "/run/edgeagent", "folder of the control socket")
+    group: str = setting(
+        r.text(r"([a-z_][a-z0-9_-]{0,31})?", "group name"),
+        "",
+        "group whose members may look (status, ps, top, logs); changing takes root or the agent's user",
+    )
     images: Path = setting(r.path, "/usr/lib/edgeagent/images", "folder of guest images, ARCH/APP.elf")
     profile: str = setting(
         r.name, "auto", "board profile, whose values hold where a setting is unset; auto: this board's"
+    )
+    crash_cap: int = setting(
+        r.size("4MiB", "1GiB"),
+        "32MiB",
+        "what is kept of guests that crashed, in STATE/crashes; oldest go first",
+    )
+    memory_budget: r.Amount = setting(
+        r.amount("8MiB", "1024GiB"),
+        "auto",
+        "memory for all guests, as a size or a share such as 25%; auto: the board profile's, or half of the board's",
     )
     vm_user: str = setting(
         r.text(r"[a-z_][a-z0-9_-]{0,31}", "user name"),
@@ -108,12 +123,42 @@ class Unit:
     image: Path | None = setting(r.optional(r.path), None, "image file, instead of app")
     accelerator: str = setting(r.choice("auto", "kvm", "tcg"), "auto", "auto: what the probe chose")
     memory: int = setting(r.size("2MiB", "1GiB"), "12MiB", "guest RAM")
+    cpu: int = setting(r.whole(1, 1600), 80, "most CPU of a guest, percent of one core")
+    cpu_weight: int = setting(
+        r.whole(1, 10_000), 100, "a guest's part where CPU is short, beside other units'"
+    )
+    frame_rate: int = setting(
+        r.whole(1, 1_000_000),
+        2000,
+        "frames per second of a guest that no input explains; more is read slowly",
+    )
+    byte_rate: int = setting(r.size("1KiB", "1GiB"), "1MiB", "the same in bytes per second")
+    log_rate: int = setting(
+        r.size("256B", "1MiB"), "8KiB", "log of a guest that is passed on, bytes per second"
+    )
     starts: int = setting(
         r.whole(1, 10_000), 10, "starts of the guest within ten minutes before it stays down"
+    )
+    spare: int = setting(
+        r.whole(0, 8), 0, "guests that wait, built and paused, so that a start takes milliseconds"
+    )
+    idle_stop: int = setting(
+        r.duration("0s", "7d"),
+        "0s",
+        "time without readings after which the guest ends until the next one; 0s: never",
     )
     topics: tuple[str, ...] = setting(
         r.many(r.text(r"[^\0]{1,1024}", "topic filter"), least=1),
         doc="MQTT topic filters; CoAP paths are matched by them too",
+    )
+    instances: int = setting(
+        r.whole(1, 64), 1, "most guests at once, which share the topics; their number follows the load"
+    )
+    scale_after: int = setting(
+        r.duration("1s", "1h"), "5s", "how long readings must wait too long before one more guest takes part"
+    )
+    scale_calm: int = setting(
+        r.duration("1s", "7d"), "10m", "how long no reading may wait before a guest fewer takes part"
     )
     rate: int = setting(r.whole(0, 1_000_000), 0, "most readings per second of the unit; 0: no limit")
     source_rate: int = setting(r.whole(0, 1_000_000), 0, "most readings per second of one topic; 0: no limit")

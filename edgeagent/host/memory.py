@@ -7,7 +7,9 @@ readings would cost some megabytes for ever.
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
+from pathlib import Path
 
 _OPTIONS = {
     -8: 1,  # M_ARENA_MAX: one arena for all threads; they seldom allocate at once
@@ -15,6 +17,15 @@ _OPTIONS = {
     -1: 131_072,  # M_TRIM_THRESHOLD: so much may stay free at the top
 }
 """mallopt(3): parameter and value."""
+
+
+def board_memory(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Bytes of RAM that the kernel has."""
+    for line in meminfo.read_text("ascii", "replace").splitlines():
+        name, _, rest = line.partition(":")
+        if name == "MemTotal":
+            return int(rest.split()[0]) << 10
+    raise OSError(errno.ENODATA, "no MemTotal", str(meminfo))
 
 
 def give_back() -> None:
