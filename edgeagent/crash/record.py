@@ -5,6 +5,7 @@ A record from someone else (an export) is read with the same caution as any othe
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import types
@@ -158,11 +159,16 @@ def decode(data: bytes, where: str) -> Record:
     return record
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _read(kind: Any, value: Any, what: str) -> Any:
     """A value of JSON as that type. ValueError names what isn't one."""
     origin, of = typing.get_origin(kind), typing.get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         if value.keys() == hints.keys():
             return kind(
                 **{name.name: _read(hints[name.name], value[name.name], name.name) for name in fields(kind)}
