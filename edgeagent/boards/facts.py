@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
+
+from edgeagent.probe.documents import Documents
+
+from .match import Identity
+from .profile import DMI
+
+COMPATIBLE = "proc/device-tree/compatible"
+CPUINFO = "proc/cpuinfo"
+DMI_FOLDER = "sys/class/dmi/id"
+EFI = "sys/firmware/efi"
+MOUNTS, CGROUPS, OWN_GROUP = "proc/mounts", "proc/cgroups", "proc/self/cgroup"
+RTC = "sys/class/rtc"
+TPM = "sys/class/tpm/tpm0/tpm_version_major"
+_TPMS = {"1": "1.2", "2": "2.0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +67,70 @@ class Facts:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupMounts:
-    """version: as in Cgroup. unified: where version 2 is mounted, "" for nowhere."""
+def identify(documents: Documents, arch: str, *, little: bool | None) -> Identity:
+    """What a machine says of itself. arch: of its kernel, by the name that images have; little: None for not known."""
+    fields = {name: documents.text(f"{DMI_FOLDER}/{name}") for name in DMI}
+    return Identity(
+        arch=arch,
+        endianness={None: "", True: "little", False: "big"}[little],
+        compatible=documents.strings(COMPATIBLE),
+        dmi={name: text for name, text in fields.items() if text},
+        cpu=model_name(documents),
+        uefi=bool(documents.below(EFI)),
+    )
 
-    version: int | str
-    unified: str
+
+def model_name(documents: Documents) -> str:
+    """The first processor's; "" on architectures whose cpuinfo has no such line."""
+    line = documents.find(CPUINFO, re.compile(r"^model name\s*:"))
+    return " ".join(line.text.partition(":")[2].split()) if line else ""
 
 
-def cgroup_mounts(mounts: str) -> CgroupMounts | None:
-    """From /proc/mounts; None where no control groups are mounted."""
-    rows = [words for line in mounts.splitlines() if len(words := line.split()) > 2]
-    unified = next((words[1] for words in rows if words[2] == "cgroup2"), "")
-    old = any(words[2] == "cgroup" for words in rows)
-    if not unified and not old:
+def facts(documents: Documents) -> Facts:
+    """What files tell; the rest only the machine itself (here.py)."""
+    return Facts(cgroup=_cgroup(documents), rtc=_rtc(documents), tpm=_TPMS.get(documents.text(TPM)))
+
+
+def unified(documents: Documents) -> str:
+    """Where cgroup version 2 is mounted; "" for nowhere."""
+    return next((point for point, kind in _mounts(documents) if kind == "cgroup2"), "")
+
+
+def own_group(documents: Documents) -> str:
+    """The version 2 group of the process whose /proc/self/cgroup it is; "/" where it doesn't say."""
+    line = documents.find(OWN_GROUP, re.compile(r"^0::/"))
+    return line.text[3:] if line else "/"
+
+
+def _mounts(documents: Documents) -> list[tuple[str, str]]:
+    rows = [line.text.split() for line in documents.lines(MOUNTS)]
+    return [(row[1], row[2]) for row in rows if len(row) > 2]
+
+
+def _cgroup(documents: Documents) -> Cgroup | None:
+    kinds = {kind for _, kind in _mounts(documents)}
+    if not kinds & {"cgroup", "cgroup2"}:
         return None
-    return CgroupMounts("hybrid" if unified and old else 2 if unified else 1, unified)
+    if "cgroup" not in kinds:
+        return Cgroup(2, (), None)
+    # Name, hierarchy (0: not in version 1), groups, enabled.
+    rows = [line.text.split() for line in documents.lines(CGROUPS) if not line.text.startswith("#")]
+    mounted = [row[0] for row in rows if len(row) == 4 and row[1] != "0" and row[3] == "1"]
+    return Cgroup("hybrid" if "cgroup2" in kinds else 1, tuple(sorted(mounted)), None)
 
 
-def own_group(cgroup: str) -> str:
-    """The version 2 group of a process, from /proc/PID/cgroup; "/" where it doesn't say."""
-    return next((line[3:] for line in cgroup.splitlines() if line.startswith("0::/")), "/")
-
-
-def old_controllers(cgroups: str) -> tuple[str, ...]:
-    """Controllers that version 1 has, from /proc/cgroups: name, hierarchy (0: not in version 1), groups, enabled."""
-    rows = [line.split() for line in cgroups.splitlines() if not line.startswith("#")]
-    return tuple(
-        name for name, hierarchy, _, enabled in (row for row in rows if len(row) == 4)
-        if hierarchy != "0" and enabled == "1"
-    )  # fmt: skip
-
-
-def model_name(cpuinfo: str) -> str:
-    """The first processor's, from /proc/cpuinfo; "" on architectures that have no such line."""
-    for line in cpuinfo.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return " ".join(value.split())
-    return ""
+def _rtc(documents: Documents) -> Rtc | None:
+    """The clock that set the time, else the first."""
+    names = sorted({path.split("/")[3] for path in documents.below(RTC)})
+    found = [
+        Rtc(
+            present=True,
+            name=documents.text(f"{RTC}/{one}/name"),
+            hctosys=documents.text(f"{RTC}/{one}/hctosys") == "1",
+        )
+        for one in names
+        if one.startswith("rtc")
+    ]
+    if not found:
+        return Rtc(present=False) if names else None
+    return next((one for one in found if one.hctosys), found[0])

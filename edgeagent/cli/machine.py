@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from rich.text import Text
 
 from edgeagent.boards import library
-from edgeagent.boards.facts import Cgroup, Facts, Rtc
-from edgeagent.boards.here import ROOT, facts, identify
+from edgeagent.boards.facts import Cgroup, Facts, Rtc, facts, identify
+from edgeagent.boards.here import completed
 from edgeagent.boards.seen import Seen, seen
 from edgeagent.probe.report import Report
 from edgeagent.vmm.cgroup import refusal
 
 
-def with_board(report: Report, root: Path) -> Report:
-    """The report with the board's name and what it has, from files below the root that was probed."""
+def with_board(report: Report, *, live: bool) -> Report:
+    """The report with the board's name and what it has, from the files that it rests on. live: of this machine."""
     system = report.evidence.system
-    identity = identify(system.image_arch or system.arch, root, little=system.little)
-    held = None if root != ROOT else not refusal()
-    return replace(
-        report, board=seen(identity, library.recognise(identity)), facts=facts(root, delegated=held)
-    )
+    identity = identify(system.documents, system.image_arch or system.arch, little=system.little)
+    found = facts(system.documents)
+    if live:
+        found = completed(found, system.documents, delegated=not refusal())
+    return replace(report, board=seen(identity, library.recognise(identity)), facts=found)
 
 
 def board(found: Seen) -> str:

@@ -1,6 +1,6 @@
 """Facts of a machine: parsed from what kernels write, and gathered below a root."""
 
-import os
+import json
 import sys
 from pathlib import Path
 
@@ -8,17 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeagent.boards.facts import (
-    Cgroup,
-    CgroupMounts,
-    Facts,
-    Rtc,
-    cgroup_mounts,
-    model_name,
-    old_controllers,
-    own_group,
-)
-from edgeagent.boards.here import facts, identify, this_machine
+from edgeagent.boards.facts import Cgroup, Facts, Rtc, facts, identify, model_name, own_group, unified
+from edgeagent.boards.here import completed, this_machine
+from edgeagent.probe.documents import Documents
+from edgeagent.probe.gather import gather
 
 UNIFIED = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate 0 0\n"
 OLD = "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n"
@@ -30,40 +23,52 @@ pids\t0\t20\t1
 hugetlb\t5\t1\t0
 """
 MOUNTS = [
-    ("", None),
-    ("proc /proc proc rw 0 0\n\nodd\n", None),
-    (UNIFIED, CgroupMounts(2, "/sys/fs/cgroup")),
-    (OLD, CgroupMounts(1, "")),
-    (HYBRID, CgroupMounts("hybrid", "/sys/fs/cgroup/unified")),
+    ("", None, ""),
+    ("proc /proc proc rw 0 0\n\nodd\n", None, ""),
+    (UNIFIED, Cgroup(2, (), None), "/sys/fs/cgroup"),
+    (OLD, Cgroup(1, ("cpu", "memory"), None), ""),
+    (HYBRID, Cgroup("hybrid", ("cpu", "memory"), None), "/sys/fs/cgroup/unified"),
 ]
 
 
-@pytest.mark.parametrize(("text", "found"), MOUNTS)
-def test_where_control_groups_are_mounted(text, found):
-    assert cgroup_mounts(text) == found
+def documents(**files):
+    return Documents({path: raw if isinstance(raw, bytes) else raw.encode() for path, raw in files.items()})
 
 
-def test_groups_and_controllers():
-    assert own_group("12:cpu:/x\n0::/system.slice/edgeagent.service\n") == "/system.slice/edgeagent.service"
-    assert own_group("12:cpu:/x\n") == "/"
-    assert old_controllers(CGROUPS) == ("cpu", "memory")
+@pytest.mark.parametrize(("mounts", "found", "point"), MOUNTS)
+def test_control_groups(mounts, found, point):
+    given = documents(**{"proc/mounts": mounts, "proc/cgroups": CGROUPS})
+    assert facts(given).cgroup == found
+    assert unified(given) == point
+
+
+def test_own_group():
+    given = documents(**{"proc/self/cgroup": "12:cpu:/x\n0::/system.slice/edgeagent.service\n"})
+    assert own_group(given) == "/system.slice/edgeagent.service"
+    assert own_group(documents(**{"proc/self/cgroup": "12:cpu:/x\n"})) == "/"
+    assert own_group(documents()) == "/"
 
 
 def test_the_first_processors_name():
-    assert (
-        model_name("processor\t: 0\nmodel name\t: AMD  Ryzen\t V1500B \nmodel name: other\n")
-        == "AMD Ryzen V1500B"
-    )
-    assert model_name("isa\t: rv64imafdc\nuarch\t: sifive,u74-mc\n") == ""
+    given = "processor\t: 0\nmodel\t: 1\nmodel name\t: AMD  Ryzen\t V1500B \nmodel name: other\n"
+    assert model_name(documents(**{"proc/cpuinfo": given})) == "AMD Ryzen V1500B"
+    assert model_name(documents(**{"proc/cpuinfo": "isa\t: rv64imafdc\nuarch\t: sifive,u74-mc\n"})) == ""
 
 
-@given(st.text())
-def test_any_text_gives_something(text):
-    assert own_group(text).startswith("/")
-    assert all(old_controllers(text))
-    assert "\n" not in model_name(text)
-    found = cgroup_mounts(text)
-    assert found is None or found.version in (1, 2, "hybrid")
+PATHS = [
+    "proc/device-tree/compatible", "proc/cpuinfo", "proc/mounts", "proc/cgroups", "sys/class/dmi/id/sys_vendor",
+    "sys/class/rtc/rtc0/name", "sys/class/rtc/rtc0/hctosys", "sys/class/tpm/tpm0/tpm_version_major",
+]  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(PATHS), st.binary(max_size=200)))
+def test_any_bytes_give_something(files):
+    found = facts(Documents(files))
+    assert found.cgroup is None or found.cgroup.version in (1, 2, "hybrid")
+    assert (found.rtc is not None) == any(path.startswith("sys/class/rtc") for path in files)
+    assert found.tpm in (None, "1.2", "2.0")
+    assert json.loads(json.dumps(found.as_json()))
+    assert "\n" not in identify(Documents(files), "x86_64", little=None).cpu
 
 
 def write(root, files):
@@ -92,13 +97,13 @@ def test_a_capture(tmp_path):
             "sys/firmware/efi/fw_platform_size": "64\n",
         },
     )
-    found = identify("aarch64", root)
+    found = identify(gather(root), "aarch64", little=None)
     assert found.compatible == ("maker,board", "maker,chip")
     assert found.dmi == {"sys_vendor": "Maker"}
     assert (found.arch, found.endianness, found.cpu, found.uefi) == ("aarch64", "", "A", True)
     clock = Rtc(present=True, name="rtc-efi rtc-efi.0", hctosys=True)
-    assert facts(root) == Facts(Cgroup("hybrid", ("cpu", "memory"), None), clock, "2.0", None)
-    assert facts(root).as_json() == {
+    assert facts(gather(root)) == Facts(Cgroup("hybrid", ("cpu", "memory"), None), clock, "2.0", None)
+    assert facts(gather(root)).as_json() == {
         "cgroup": {"version": "hybrid", "controllers": ["cpu", "memory"], "delegated": None},
         "rtc": {"present": True, "name": "rtc-efi rtc-efi.0", "hctosys": True},
         "tpm": "2.0",
@@ -106,42 +111,42 @@ def test_a_capture(tmp_path):
     }
 
 
-def test_what_isnt_in_a_capture_isnt_known(tmp_path):
-    assert facts(tmp_path) == Facts()
-    assert set(facts(tmp_path).as_json().values()) == {None}
-    found = identify("riscv64", tmp_path)
+def test_what_isnt_in_a_capture_isnt_known():
+    assert facts(Documents()) == Facts()
+    assert set(Facts().as_json().values()) == {None}
+    found = identify(Documents(), "riscv64", little=True)
     assert (found.compatible, found.dmi, found.cpu, found.uefi) == ((), {}, "", False)
+    assert (found.arch, found.endianness) == ("riscv64", "little")
 
 
 def test_a_board_without_a_clock(tmp_path):
     (tmp_path / "sys/class/rtc").mkdir(parents=True)
-    assert facts(tmp_path).rtc == Rtc(present=False)
+    assert facts(gather(tmp_path)).rtc == Rtc(present=False)
 
 
-@pytest.mark.parametrize(("name", "text", "version"), [
-    ("tpm_version_major", "1\n", "1.2"), ("tpm_version_major", "9\n", None), ("device/caps", "x", "1.2"),
-    ("dev", "x", None),
-])  # fmt: skip
-def test_tpm(tmp_path, name, text, version):
-    assert facts(write(tmp_path, {f"sys/class/tpm/tpm0/{name}": text})).tpm == version
+@pytest.mark.parametrize(("text", "version"), [("1\n", "1.2"), ("2\n", "2.0"), ("9\n", None), ("", None)])
+def test_tpm(text, version):
+    assert facts(documents(**{"sys/class/tpm/tpm0/tpm_version_major": text})).tpm == version
 
 
-def test_odd_files_are_no_evidence(tmp_path):
-    (tmp_path / "proc/device-tree").mkdir(parents=True)
-    os.mkfifo(tmp_path / "proc/device-tree/compatible")
-    (tmp_path / "proc/cpuinfo").mkdir()
-    write(tmp_path, {"proc/mounts": b"\xff\0\xfe", "sys/class/rtc/rtc0/hctosys": b"\xff"})
-    assert identify("aarch64", tmp_path).compatible == ()
-    assert facts(tmp_path) == Facts(rtc=Rtc(present=True))
+def test_a_capture_reads_nothing_outside_of_it(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hidden")
+    root = tmp_path / "capture"
+    (root / "sys/class/rtc/rtc0").mkdir(parents=True)
+    (root / "sys/class/rtc/rtc0/name").symlink_to(secret)
+    assert facts(gather(root)).rtc == Rtc(present=True)
 
 
 def test_this_machine():
-    found = facts()
+    here = this_machine()
+    assert here.endianness == sys.byteorder
+    assert here.arch
+    files = gather(Path("/"))
+    found = completed(facts(files), files, delegated=False)
     assert found.rtc is not None
     assert found.clock_synchronised is not None
-    if cgroup_mounts(Path("/proc/mounts").read_text()):
-        assert found.cgroup is not None
-        assert found.cgroup.delegated is None
-        assert facts(delegated=True).cgroup.delegated
-    assert this_machine().endianness == sys.byteorder
-    assert this_machine().arch
+    assert found.tpm == facts(files).tpm
+    assert found.cgroup is None or found.cgroup.delegated is False
+    again = identify(files, here.arch, little=sys.byteorder == "little")
+    assert again == here

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from edgeagent.boards import library
-from edgeagent.boards.here import identify
+from edgeagent.boards.facts import identify
 from edgeagent.boards.match import Identity, match
 from edgeagent.boards.reference import reference
+from edgeagent.probe.answer import REASONS
+from edgeagent.probe.gather import gather
 from tests.boards.given import SHIPPED, shared
 
 PROFILES = library.load((SHIPPED,))
@@ -58,6 +60,8 @@ MACHINES = [
 def test_each_is_good(path):
     found = library.read(path)
     assert found.kvm.trap
+    if found.kvm.verdict != "unknown":
+        assert REASONS[found.kvm.reason][0] == found.kvm.verdict
     assert found.flash.how
     # Where nobody knows what to expect, auto lets the probe find out; tcg is for what is known.
     assert found.guests.accelerator == "auto" or found.kvm.verdict != "yes"
@@ -106,7 +110,7 @@ CAPTURES = [
 @pytest.mark.parametrize(("capture", "arch", "name"), CAPTURES)
 def test_captures(capture, arch, name):
     root = shared("boards") / capture
-    found = match(identify(arch, root), PROFILES.values())
+    found = match(identify(gather(root), arch, little=None), PROFILES.values())
     assert found is not None
     assert found.profile.name == name
 
