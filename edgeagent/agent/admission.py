@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from edgeagent.config.schema import Config, Unit
 from edgeagent.guest.admission import Budget, Need, budget
@@ -17,5 +18,8 @@ def needs(units: Iterable[Unit], guests: Mapping[str, int] | None = None) -> lis
 def admit(config: Config) -> Budget:
     """The budget for guests. ConfigError with the sum where the units' first guests don't fit into it."""
     found = budget(config.board.memory_budget, board_memory())
+    given = config.from_profile
+    if given.gave("board", "", "memory_budget"):
+        found = replace(found, why=f"{found.why}, says the board profile {given.profile}")
     found.check(needs(config.units))
     return found

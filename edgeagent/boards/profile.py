@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -93,19 +92,14 @@ def _row(name: str) -> Any:
     return setting(reader, doc=doc)
 
 
-def _budget(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[1-9]\d?%", value):
-        r.size("16MiB", "1024GiB")(value)
-    return str(value)
-
-
 @dataclass(frozen=True, slots=True)
 class Guests:
     """[guests]: what holds where the configuration leaves the setting of the same name unset."""
 
     accelerator: str = _row("accelerator")
-    memory_budget: str = setting(_budget, doc="RAM that all guests may have together, such as 25% or 512MiB")
+    memory_budget: r.Amount = _row("memory_budget")
     memory: int = _row("memory")
+    cpu: int = _row("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +157,5 @@ def parse(text: str, *, name: str, where: str) -> Profile:
     }
     defaults: dict[str, dict[str, Any]] = {}
     for key, value in tree["guests"].items():
-        if key in PLACES:
-            defaults.setdefault(PLACES[key][0], {})[key] = value
+        defaults.setdefault(PLACES[key][0], {})[key] = value
     return Profile(name, **tables, defaults=defaults)

@@ -46,8 +46,9 @@ def _rows(profiles: Iterable[Profile]) -> Iterator[str]:
         verdict = "depends" if one.kvm.verdict == "unknown" else f"{one.kvm.verdict} ({one.kvm.reason})"
         arch = one.board.arch + (", big-endian" if one.board.endianness == "big" else "")
         roots = ", two roots" if one.flash.ab_root else ""
+        budget = one.defaults["board"]["memory_budget"]
         yield (
-            f"| `{one.name}` | {one.board.title} | {arch} | {verdict} | {one.guests.memory_budget} of RAM "
+            f"| `{one.name}` | {one.board.title} | {arch} | {verdict} | {budget} of memory "
             f"| {one.flash.method}{roots} |"
         )
 

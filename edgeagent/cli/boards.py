@@ -134,7 +134,8 @@ def shown(profile: Profile, here: str) -> Group:
     facts.add_row(
         "guests get",
         Text(
-            f"{guests.memory_budget} of RAM together, {show_size(guests.memory)} each; {guests.accelerator}"
+            f"{profile.defaults['board']['memory_budget']} of the memory together; each {show_size(guests.memory)}, "
+            f"{guests.cpu}% of a core; accelerator {guests.accelerator}"
         ),
     )
     facts.add_row("flashing", Text(f"{flash.method}: {_flowing(flash.how)}"))

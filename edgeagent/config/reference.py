@@ -16,7 +16,8 @@ _HEAD = """# Configuration
 
 One TOML file, given with `edgeagent run --config FILE`. Relative paths start from the file's folder. Durations are
 written as `"250ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`, sizes as `"512KiB"`, `"64MiB"`, `"1GiB"`. An unknown key, a wrong
-type or a value out of bounds is refused with file, line and key before anything is started. This page is made from
+type or a value out of bounds is refused with file, line and key before anything is started. What a file leaves
+unset the board's profile may give ([boards](boards.md)); `edgeagent status` shows what it gave. This page is made from
 `edgeagent/config/schema.py`.
 """
 

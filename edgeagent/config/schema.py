@@ -47,7 +47,7 @@ class Board:
     memory_budget: r.Amount = setting(
         r.amount("8MiB", "1024GiB"),
         "auto",
-        "memory for all guests, as a size or a share such as 25%; auto: the board profile's, or half of the board's",
+        "memory for all guests, as a size or a share such as 25%; auto: half of the board's",
     )
     vm_user: str = setting(
         r.text(r"[a-z_][a-z0-9_-]{0,31}", "user name"),

@@ -31,6 +31,7 @@ memory = "of the trap"
 accelerator = "auto"
 memory_budget = "25%"
 memory = "12MiB"
+cpu = 80
 
 [flash]
 method = "card"

@@ -47,7 +47,7 @@ def test_one_board():
         "device tree raspberrypi,3-model-b",
         "partial (gic-missing)",
         "brcm,bcm2836-l1-intc",
-        "50% of RAM together, 12.0 MiB each",
+        "50% of the memory together; each 12.0 MiB, 80% of a core; accelerator tcg",
         "Write the image to an SD card",
     ):
         assert words in text

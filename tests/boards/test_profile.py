@@ -17,7 +17,8 @@ def test_a_good_profile():
     assert found.recognise.compatible == ("maker,board",)
     assert (found.kvm.verdict, found.kvm.reason) == ("partial", "gic-missing")
     assert found.guests.memory == 12 << 20
-    assert found.defaults["unit"] == {"accelerator": "auto", "memory": "12MiB"}
+    assert found.defaults["unit"] == {"accelerator": "auto", "memory": "12MiB", "cpu": 80}
+    assert found.defaults["board"] == {"memory_budget": "25%"}
     assert not found.flash.ab_root
     assert not found.fallback
 
@@ -53,10 +54,10 @@ BAD = [
     ('accelerator = "auto"', 'accelerator = "hvf"', "a-board.toml:18 [guests] accelerator: 'hvf' is none of"),
     ('"25%"', '"0%"', "a-board.toml:19 [guests] memory_budget: "),
     ('"25%"', "25", "a-board.toml:19 [guests] memory_budget: 25 is no"),
-    ('method = "card"', 'method = "magic"', "a-board.toml:23 [flash] method: 'magic' is none of card"),
+    ('method = "card"', 'method = "magic"', "a-board.toml:24 [flash] method: 'magic' is none of card"),
     ('how = "Write it."', 'how = "Write it."\nab_root = 1', "[flash] ab_root: 1 is neither true nor false"),
-    ('how = "Write it."', 'how = "Write it.', "a-board.toml:24: no valid TOML"),
-    ("[flash]", "[[flash]]", "a-board.toml:22 [flash]: this must be a table"),
+    ('how = "Write it."', 'how = "Write it.', "a-board.toml:25: no valid TOML"),
+    ("[flash]", "[[flash]]", "a-board.toml:23 [flash]: this must be a table"),
 ]  # fmt: skip
 
 
