@@ -273,11 +273,16 @@ class CrashStore:
         digest, size = hashlib.sha256(), 0
         file = self._files.open(self.folder / f"{number}.input", create=True)
         with contextlib.closing(file):
-            for _, data in self._pieces(draft, after):
-                file.append(data)
-                digest.update(data)
-                size += len(data)
-                yield None
+            try:
+                for _, data in self._pieces(draft, after):
+                    file.append(data)
+                    digest.update(data)
+                    size += len(data)
+                    yield None
+            except (FileNotFoundError, EdgeAgentError):
+                # Trimmed meanwhile.
+                self._files.remove(self.folder / f"{number}.input")
+                return
             file.sync()
         parts["input"] = Part(size, digest.hexdigest())
 

@@ -15,7 +15,7 @@ from edgeagent.crash.inputs import inputs
 from edgeagent.crash.record import MAX_JSON
 from edgeagent.crash.retention import MAX_RECORDS
 from edgeagent.crash.store import CrashStore, Draft
-from edgeagent.errors import ConfigError, DamagedError
+from edgeagent.errors import ConfigError, DamagedError, LocalProtocolError
 from edgeagent.host.disk import DiskFiles
 from tests.crash.given import IMAGE, IMAGE_PATH, draft, frames, record
 from tests.sim.crashing_files import CrashingFiles, PowerCutError
@@ -105,6 +105,22 @@ def test_input_that_cant_be_read_is_left_out():
     made = add(of, replace(draft(), input_after=broken))
     assert "input" not in made.parts
     assert made.parts["state"].bytes == 5
+
+
+def test_input_that_is_trimmed_meanwhile_is_left_out():
+    of, asked = store(), []
+
+    def trimmed(seq):
+        asked.append(seq)
+        if len(asked) > 1:
+            raise LocalProtocolError("record 11 isn't there")
+        return draft().input_after(seq)
+
+    made = add(of, replace(draft(), input_after=trimmed))
+    assert len(asked) == 2
+    assert "input" not in made.parts
+    assert "1.input" not in of._files.names(FOLDER)
+    assert of.case(1).parts["state"] == b"state"
 
 
 def test_too_much_input_keeps_the_newest_and_begins_anew():
