@@ -56,14 +56,15 @@ def native(release: str, package: str) -> Path:
     debian = _run("dpkg", "--print-architecture").strip()
     recipe = RECIPE + f"{debian} {package}".encode()
     found = partial(index, release, debian)
-    return cached(f"native-{package}", recipe, found, partial(_extract, debian, (package,)))
+    return cached(f"native-{release}-{package}", recipe, found, partial(_extract, debian, (package,)))
 
 
 def program(root: Path, path: str) -> list[str]:
     """How to run a program of another Debian release: with that release's own loader and libraries."""
-    libraries = root / "usr" / "lib" / f"{platform.machine()}-linux-gnu"
-    loader = next(libraries.glob("ld-linux*.so.*"))
-    return [str(loader), "--library-path", str(libraries), str(root / path)]
+    # Releases before trixie have the libraries of the C library beside those of usr.
+    folders = [root / top / f"{platform.machine()}-linux-gnu" for top in ("lib", "usr/lib")]
+    loader = next(path for folder in folders for path in folder.glob("ld-linux*.so.*"))
+    return [str(loader), "--library-path", ":".join(map(str, folders)), str(root / path)]
 
 
 def archive(folder: Path) -> bytes:

@@ -5,6 +5,7 @@ RECIPE is a hash of how it is built, PACKAGES one of Debian's index of packages,
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -64,14 +65,25 @@ def cached(
         raise
     folder = CACHE / f"{start}{index.sha256[:DIGITS]}"
     if not folder.exists():
-        began = time.monotonic()
-        with temporary() as new:
-            build(new, index)
-            new.rename(folder)
-        say(f"{name}: built in {time.monotonic() - began:.0f} s")
-        for old in earlier:
-            shutil.rmtree(old)
+        with _alone(name):
+            if not folder.exists():
+                began = time.monotonic()
+                with temporary() as new:
+                    build(new, index)
+                    new.rename(folder)
+                say(f"{name}: built in {time.monotonic() - began:.0f} s")
+                for old in earlier:
+                    shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Whoever else wants to build it waits."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

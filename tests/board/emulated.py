@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +36,9 @@ HOST = "10.0.2.2"
 PROJECT = Path(__file__).parents[2]
 INSTALLED = "/opt/edgeagent"
 """Where the project is in the board."""
-SENT = ("edgeagent", "tests", "pyproject.toml", "firmware-images", "boards", "build/images")
+SENT = ("edgeagent", "tests", "pyproject.toml", "firmware-images", "boards")
+BUILT = ("build/images", "build/test-images")
+"""Of each, the folder of the board's architecture."""
 LAUNCHER = '#!/bin/sh\nexec python3 -m edgeagent "$@"\n'
 PACKAGES = "/usr/lib/python3/dist-packages"
 
@@ -64,7 +67,7 @@ class Emulated:
             self._start()
             self._wait()
             self.run("date", "--utc", "--set", f"@{time.time():.0f}")
-            self.send(_project())
+            self.send(_project(self.board))
             self.run("ln", "-s", f"{INSTALLED}/edgeagent", f"{PACKAGES}/edgeagent")
             self.write("/usr/bin/edgeagent", LAUNCHER, mode=0o755)
         except BaseException:
@@ -208,13 +211,16 @@ class Emulated:
             return False
 
 
-def _project() -> bytes:
-    """The agent, its tests and images, as a tar."""
+def _project(board: Board) -> bytes:
+    """The agent, its tests and images, as a tar; and Python packages that the board's Debian doesn't have."""
     data = BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
-        for name in SENT:
+        for name in (*SENT, *(f"{folder}/{board.arch}" for folder in BUILT)):
             if (PROJECT / name).exists():
                 tar.add(PROJECT / name, f"{INSTALLED}/{name}", filter=_wanted)
+        for name in board.borrowed:
+            if (spec := find_spec(name)) and spec.submodule_search_locations:
+                tar.add(spec.submodule_search_locations[0], f"{PACKAGES}/{name}", filter=_wanted)
     return data.getvalue()
 
 

@@ -19,6 +19,8 @@ PYTHON = (
     "python3-pytest-timeout",
     "python3-rich",
 )
+LATER = {"bookworm": ("python3-aiocoap", "python3-paho-mqtt")}
+"""Of those, what a release doesn't have, or not recent enough."""
 SYSTEM = (
     "base-files",
     "base-passwd",
@@ -58,19 +60,22 @@ class Board:
     machine: tuple[str, ...]
     """Arguments of the emulator."""
     console: str
-    boot_modules: tuple[str, ...] = ("virtio_pci", "virtio_blk", "virtio_net", "ext4")
+    boot_modules: tuple[str, ...] = ("virtio_pci", "virtio_blk", "virtio_net", "crc32c_generic", "ext4")
     """What the kernel can't find its root without. Those that are built in don't matter."""
     modules: tuple[str, ...] = ()
     """What udev would load."""
     parameters: tuple[str, ...] = ()
     """Of the kernel."""
+    borrowed: tuple[str, ...] = ()
+    """Pure Python packages of this machine that the board gets in their stead."""
     emulator_release: str = ""
     """Where the emulator comes from, when this machine's is too old."""
 
     @property
     def packages(self) -> tuple[str, ...]:
         """What is installed there."""
-        return (self.kernel, self.vmm, *SYSTEM, *PYTHON)
+        python = (name for name in PYTHON if name not in LATER.get(self.release, ()))
+        return (self.kernel, self.vmm, *SYSTEM, *python)
 
 
 ARM64 = Board(
@@ -120,6 +125,7 @@ MALTA = Board(
     emulator="qemu-system-mips64el",
     machine=("-M", "malta", "-cpu", "5KEf"),
     console="ttyS0",
+    borrowed=("aiocoap", "paho"),
 )
 
 BOARDS: Mapping[str, Board] = {

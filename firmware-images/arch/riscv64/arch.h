@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #define ARCH_RAM_BASE 0x80000000u
-#define ARCH_RAM_MAX (1ull << 40) /* no page tables stand in the way */
+#define ARCH_RAM_MAX (1u << 30) /* what page_low in entry.S can map */
 
 #define ARCH_VIRTIO_BASE 0x10001000u
 #define ARCH_VIRTIO_STRIDE 0x1000u

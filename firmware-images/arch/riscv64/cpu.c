@@ -11,8 +11,14 @@
 #define PLIC_CLAIM (PLIC + 0x200004u)
 #define VIRTIO_FIRST_INTERRUPT 1u
 
+#define BLOCK_SIZE 0x200000u
+#define BLOCKS 512u
+#define BLOCK_DATA 0xc7u /* as in entry.S: not executable */
+
 #define TEST_DEVICE 0x100000u
 #define TEST_RESET 0x7777u
+
+extern uint64_t page_low[BLOCKS]; /* used in S-mode only */
 
 void arch_interrupts_open(unsigned slot) {
     unsigned interrupt = VIRTIO_FIRST_INTERRUPT + slot;
@@ -28,9 +34,10 @@ void arch_wait(void) {
         mmio_write32(PLIC_CLAIM, interrupt);
 }
 
-/* Addresses are physical. */
 void arch_map(uint64_t end) {
-    (void)end;
+    for (uint64_t block = 1; ARCH_RAM_BASE + block * BLOCK_SIZE < end; block++)
+        page_low[block] = (ARCH_RAM_BASE + block * BLOCK_SIZE) >> 2 | BLOCK_DATA;
+    __asm__ volatile("sfence.vma" ::: "memory");
 }
 
 _Noreturn void arch_die(void) {
