@@ -20,6 +20,7 @@ from edgeagent.crash.player import Verdict
 from edgeagent.crash.record import Record
 from edgeagent.guest.ring import plain as clean
 from edgeagent.quantities import show_size
+from edgeagent.vmm.crash import REPORT_BUG
 
 EXCERPT = 60
 """Bytes of a payload that are shown."""
@@ -114,7 +115,8 @@ def page(case: Case, most: int) -> Group:
         f"  unit {_unit(record)}, {clean(record.kind)}, seen {_times(record)}, last {_when(record.last_ms)} UTC",
     )
     rows: list[tuple[str, str]] = [("", record.words)]
-    if record.remedy:
+    # That remedy points here.
+    if record.remedy and record.remedy != REPORT_BUG:
         rows.append(("to do", record.remedy))
     kept = "kept" if image.kept else "not kept: too large, or its file was another one by then"
     rows += [
@@ -140,7 +142,8 @@ def page(case: Case, most: int) -> Group:
     if known:
         parts += [Text(), Padding(_inputs(known), (0, 0, 0, 2))]
         if left_out := record.given - known[-1].seq:
-            parts.append(Text(f"  and {left_out:,} more (--inputs)", style="dim"))
+            found = f"`edgeagent crash replay {record.number}` finds the one at which it ended"
+            parts.append(Text(f"  and {left_out:,} more (--inputs); {found}", style="dim"))
     return Group(*parts)
 
 

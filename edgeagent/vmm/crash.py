@@ -41,7 +41,7 @@ class Crash:
         return f"{self.words}. {self.remedy}" if self.remedy else self.words
 
 
-REPORT_BUG = "Its image is at fault, or was given a damaged state; see `edgeagent crash show`"
+REPORT_BUG = "Its image is at fault, or was given a damaged state; `edgeagent crash show` has what is left"
 TCG_OFFERED = 'Set accelerator = "tcg" for this unit, or "auto" to have the probe choose'
 OVER_LIMIT = "Its image, or QEMU, is at fault: an honest guest stays within its memory"
 
