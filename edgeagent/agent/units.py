@@ -57,7 +57,7 @@ class Instance:
             lane.key, choice.arch, choice.accelerator, unit.memory, choice.path, shared.config.board.vm_user
         )
         policy = RestartPolicy(starts=unit.starts)
-        limits = Limits(said_frames=FRAMES + 2 * unit.windows)
+        limits = Limits(frame_burst=FRAMES + 2 * unit.windows)
         plan = Plan(spec, choice.image.log_ring, choice.why, limits, policy)
         self.supervisor = Supervisor(shared.vmm, plan, self.owner)
         lane.guest = self.supervisor

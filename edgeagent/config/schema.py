@@ -123,7 +123,7 @@ class Unit:
     image: Path | None = setting(r.optional(r.path), None, "image file, instead of app")
     accelerator: str = setting(r.choice("auto", "kvm", "tcg"), "auto", "auto: what the probe chose")
     memory: int = setting(r.size("2MiB", "1GiB"), "12MiB", "guest RAM")
-    cpu: int = setting(r.whole(1, 1600), 80, "most CPU of a guest, percent of one core")
+    cpu: int = setting(r.whole(5, 1600), 80, "most CPU of a guest, percent of one core")
     cpu_weight: int = setting(
         r.whole(1, 10_000), 100, "a guest's part where CPU is short, beside other units'"
     )

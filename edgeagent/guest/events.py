@@ -91,6 +91,13 @@ class RefusedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ThrottledEvent:
+    """The guest says too much and is read more slowly; told once of a guest."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class ContractBreach:
     """The guest said what the protocol doesn't allow; the session is dead."""
 
@@ -115,6 +122,7 @@ Event = (
     | EchoEvent
     | SpunEvent
     | RefusedEvent
+    | ThrottledEvent
     | ContractBreach
     | HungEvent
 )

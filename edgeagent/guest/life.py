@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from edgeagent.errors import DamagedError, EdgeAgentError, GuestError
 from edgeagent.vmm.crash import Crash, explain
-from edgeagent.vmm.port import Accelerator, Ending, Machine
+from edgeagent.vmm.port import Accelerator, Ending, Machine, Usage
 
 from . import ring
 from .events import (
@@ -23,10 +23,10 @@ from .events import (
     RunningEvent,
 )
 from .limits import Limits
-from .owner import LOG_LINES, Evidence, InputReader, Owner
+from .owner import LOG_LINES, Evidence, InputReader, Owner, Takeover
 from .session import Phase, Session
 
-READ_BYTES = 64 << 10
+READ_BYTES = 16 << 10
 """In one turn of the event loop: a flood of the smallest frames must leave the others their turns."""
 WRITE_BYTES = 256 << 10
 """Of input for one write: whole frames."""
@@ -62,6 +62,11 @@ class Life:
     def wake(self) -> None:
         """There may be something to send."""
         self._wake.set()
+
+    @property
+    def usage(self) -> Usage | None:
+        """See Machine.usage."""
+        return self._machine.usage()
 
     def checkpoint(self) -> bool:
         """See Session.checkpoint."""
@@ -116,6 +121,8 @@ class Life:
             self._hear(self.session.receive(data, self._clock()))
             # sock_recv doesn't wait while there is more.
             await asyncio.sleep(0)
+            while pause := self.session.pause(self._clock()):  # noqa: ASYNC110 - for that long, not for an event
+                await asyncio.sleep(pause)
 
     async def _send(self) -> None:
         loop, channel, session = asyncio.get_running_loop(), self._machine.channel, self.session
@@ -177,10 +184,13 @@ class Life:
     def _act(self, event: Event) -> None:
         match event:
             case ReadyEvent():
-                if saved := self._owner.checkpoint():
-                    self.session.restore(saved.seq, saved.out, saved.state, self._clock())
-                else:
-                    self._hear(self.session.begin(self._clock()))
+                match self._owner.checkpoint():
+                    case None:
+                        self._hear(self.session.begin(self._clock()))
+                    case Takeover(seq, out, states, shard):
+                        self.session.take_over(seq, out, states, shard, self._clock())
+                    case saved:
+                        self.session.restore(saved.seq, saved.out, saved.state, self._clock())
             case RunningEvent(seq):
                 self._began = seq
                 self._reader = self._owner.input_after(seq)

@@ -15,6 +15,8 @@ from .ring import Ring
 
 LOG_LINES = 50
 """Kept of what a guest said last."""
+START_FAILED = "start-failed"
+"""Kind of a crash before there was a machine: nothing is left of it but words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,16 @@ class Saved(Protocol):
         """As CheckpointDone gave it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """States of several guests after input seq. A new one takes its shard (index, count), and says out + 1 next."""
+
+    seq: int
+    out: int
+    states: tuple[bytes, ...]
+    shard: tuple[int, int]
+
+
 class InputReader(Protocol):
     """Reads durable frames in order."""
 
@@ -62,7 +74,7 @@ class Owner(Protocol):
     def hello(self) -> Hello:
         """Asked before every start."""
 
-    def checkpoint(self) -> Saved | None:
+    def checkpoint(self) -> Saved | Takeover | None:
         """To restore; asked after the ReadyEvent, which says whose states the guest can take. None: from input 1."""
 
     def input_after(self, seq: int) -> InputReader:
@@ -143,6 +155,10 @@ class Status:
     acked: int = 0
     crash: Crash | None = None
     """The last one."""
+    throttled: bool = False
+    """It says too much, and is held back."""
+    throttled_s: float = 0.0
+    """How long it and those before it were held back."""
     jail: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
     """Its last lines."""

@@ -7,7 +7,7 @@ when it was asked for. What it says of the world is the contract's business, not
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,9 +42,11 @@ from .events import (
     RejectEvent,
     RunningEvent,
     SpunEvent,
+    ThrottledEvent,
 )
 from .limits import Limits
 from .ring import plain
+from .throttle import Throttle
 from .window import Window
 
 MAX_APP = 32
@@ -112,10 +114,13 @@ class Session:
         self._checkpoint: _Checkpoint | None = None
         self._spinning: int | None = None
         self._tokens = 0
-        self._said = self._said_frames = self._log_lines = 0
+        self._throttle = Throttle(limits, now)
+        self._throttled = False
+        self._said = self._said_frames = 0
+        """Since the last look at the throttle, states that were asked for left out."""
         self._rejected = 0
         self._log_second = now
-        self._log_used = 0
+        self._log_used = self._log_bytes = 0
 
     @property
     def dead(self) -> bool:
@@ -133,7 +138,18 @@ class Session:
     def restore(self, seq: int, out: int, state: bytes, now: float) -> None:
         """Give a fresh guest its state after input seq and output out."""
         self._require(Phase.READY)
-        self._output.append(messages.restore(self._token(), seq, out, state))
+        self._restore(seq, out, (state,), now)
+
+    def take_over(
+        self, seq: int, out: int, states: Sequence[bytes], shard: tuple[int, int], now: float
+    ) -> None:
+        """Give a fresh guest its part of other guests' states after input seq; shard: index and count."""
+        self._require(Phase.READY)
+        self._output.append(messages.shard(*shard, len(states)))
+        self._restore(seq, out, states, now)
+
+    def _restore(self, seq: int, out: int, states: Sequence[bytes], now: float) -> None:
+        self._output += (messages.restore(self._token(), seq, out, state) for state in states)
         self.acked = self.given = self._rejected = seq
         self.out = out
         self._enter(Phase.RESTORING, now)
@@ -160,6 +176,7 @@ class Session:
             raise LocalProtocolError(f"input {last_seq} was given already")
         self.given = last_seq
         self._window.give(last_seq, size, now)
+        self._throttle.given(size)
 
     def checkpoint(self, now: float) -> bool:
         """Ask for the state; False when it can't be given now."""
@@ -267,22 +284,47 @@ class Session:
         events: list[Event] = []
         if self.dead:
             return events
-        self._said += len(data)
+        self._said = len(data)
+        self._said_frames = 0
         try:
             for frame in self._decoder.feed(data):
                 events += self._take(frame, now)
                 if self.phase is Phase.DEAD:
                     return events
+            self._throttle.said(self._said_frames, self._said, self._window.unacknowledged, now)
             self._within_bounds()
         except RemoteProtocolError as error:
             events += self._die(ContractBreach(error.what))
+        else:
+            if self._throttle.behind and not self._throttled:
+                self._throttled = True
+                events.append(ThrottledEvent("it says more than its input explains, and is read more slowly"))
         return events
 
     def _within_bounds(self) -> None:
         if self._decoder.skipped > self._limits.garbage:
             raise RemoteProtocolError(f"{self._decoder.skipped} bytes that belong to no frame")
-        if self._said > self._limits.said:
-            raise RemoteProtocolError(f"{self._said} bytes without an acknowledgement")
+        if words := self._throttle.excess:
+            raise RemoteProtocolError(words)
+
+    def pause(self, now: float) -> float:
+        """Seconds for which nothing should be received, because the guest says too much; 0.0 for none.
+
+        Meanwhile nothing is expected of it: what it said may be still unread.
+        """
+        pause = self._throttle.pause(now)
+        if pause:
+            self._progress = max(self._progress, now + pause)
+        return pause
+
+    @property
+    def throttled_s(self) -> float:
+        """How long the guest was held back."""
+        return self._throttle.paused_s
+
+    def throttled(self, now: float) -> bool:
+        """Whether the guest is being held back."""
+        return self._throttle.throttled(now)
 
     def closed(self) -> None:
         """The channel is gone."""
@@ -304,8 +346,6 @@ class Session:
 
     def _take(self, frame: Frame, now: float) -> list[Event]:
         self._said_frames += 1
-        if self._said_frames > self._limits.said_frames:
-            raise RemoteProtocolError(f"{self._said_frames} frames without an acknowledgement")
         if frame.type == FrameType.ECHO:
             self._speaking("echo")
             return [EchoEvent(frame.body)]
@@ -383,7 +423,6 @@ class Session:
             if due and seq > due.after:
                 raise RemoteProtocolError(f"ack of input {seq} before what was asked after {due.after}")
         self.acked = seq
-        self._said = self._said_frames = self._log_lines = 0
         self._progress = now
         self._window.acknowledge(seq, now)
         return [AckEvent(seq, out)]
@@ -411,7 +450,8 @@ class Session:
         if asked.size > self._limits.state or not state.piece:
             raise RemoteProtocolError(f"state of {asked.size} bytes; the limit is {self._limits.state}")
         asked.pieces.append(state.piece)
-        self._said = max(0, self._said - len(state.piece))
+        self._said -= len(state.piece)
+        self._said_frames -= 1
         self._progress = now
         if len(asked.pieces) < asked.count:
             return []
@@ -419,16 +459,15 @@ class Session:
         return [CheckpointDone(asked.ident, asked.after, asked.out, b"".join(asked.pieces))]
 
     def _take_log(self, level: int, text: str, now: float) -> list[Event]:
-        if level > MAX_LEVEL or len(text.encode()) > MAX_LOG:
+        size = len(text.encode())
+        if level > MAX_LEVEL or size > MAX_LOG:
             raise RemoteProtocolError(f"log line of level {level} and {len(text)} characters")
-        self._log_lines += 1
-        if self._log_lines > self._limits.log_start + self._limits.log_burst * (self.given - self.acked):
-            raise RemoteProtocolError(f"{self._log_lines} log lines for {self.given - self.acked} inputs")
         if now >= self._log_second + 1:
-            self._log_second, self._log_used = now, 0
-        if self._log_used >= self._limits.log_lines:
+            self._log_second, self._log_used, self._log_bytes = now, 0, 0
+        if self._log_used >= self._limits.log_lines or self._log_bytes + size > self._limits.log_bytes:
             self.log_dropped += 1
             return []
         self._log_used += 1
+        self._log_bytes += size
         dropped, self.log_dropped = self.log_dropped, 0
         return [LogEvent(level, plain(text), dropped)]

@@ -14,13 +14,13 @@ from typing import Any
 
 from edgeagent.errors import EdgeAgentError
 from edgeagent.vmm.crash import Crash
-from edgeagent.vmm.port import MachineSpec, Vmm
+from edgeagent.vmm.port import MachineSpec, Usage, Vmm
 
 from .budget import Budget, RestartPolicy
 from .events import Event, ReadyEvent, RunningEvent
 from .life import Life
 from .limits import Limits
-from .owner import Evidence, Owner, State, Status
+from .owner import START_FAILED, Evidence, Owner, State, Status
 from .session import Phase
 
 
@@ -76,7 +76,19 @@ class Supervisor:
         """How it is now."""
         if self._life is None:
             return self._status
-        return replace(self._status, acked=self._life.session.acked, log=tuple(self._life.log))
+        session = self._life.session
+        return replace(
+            self._status,
+            acked=session.acked,
+            log=tuple(self._life.log),
+            throttled=session.throttled(self._clock()),
+            throttled_s=self._status.throttled_s + session.throttled_s,
+        )
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the machine uses; None while there is none. See Machine.usage for what it costs."""
+        return self._life.usage if self._life else None
 
     def wake(self) -> None:
         """More input is durable, or may be read again."""
@@ -110,8 +122,8 @@ class Supervisor:
         self._decided.set()
 
     def rise(self) -> None:
-        """Start a guest that is at rest."""
-        if self._rest is not None:
+        """Start a guest that is idle."""
+        if self._rest is State.IDLE:
             self._rest = None
             self._decided.set()
 
@@ -189,7 +201,7 @@ class Supervisor:
             machine = await self._vmm.start(spec)
         except EdgeAgentError as error:
             crash = Crash(
-                "start-failed", f"{error.where}: {error.what}" if error.where else error.what, error.remedy
+                START_FAILED, f"{error.where}: {error.what}" if error.where else error.what, error.remedy
             )
             return Evidence(crash, None, None, (), 0, 0)
         try:
@@ -198,6 +210,7 @@ class Supervisor:
             await self._life.run()
             return self._life.evidence(spec.accelerator, self._plan.ring)
         finally:
+            self._status = replace(self._status, throttled_s=self.status.throttled_s)
             self._life = None
             await machine.kill()
 

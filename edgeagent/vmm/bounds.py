@@ -23,8 +23,11 @@ POLL_S = 1.0
 """Between two looks at a VMM that no cgroup holds."""
 BURST_S = 1.0
 """CPU that such a VMM may use at once beyond its share."""
-MOST_PAUSE_S = 0.5
-"""Longest that it is stopped at once; a guest that isn't answering is another thing."""
+SLICE_S = 0.1
+"""Between two looks at one that has just been stopped for a while."""
+LEAST_SHARE = 0.05
+MOST_PAUSE_S = SLICE_S / LEAST_SHARE
+"""Longest that it is stopped at once."""
 
 CPU, MEMORY, PIDS = "cpu", "memory", "pids"
 CONTROLLERS = (CPU, MEMORY, PIDS)
@@ -102,6 +105,6 @@ class CpuAllowance:
 
     def pause(self, used: float, now: float) -> float:
         """How long it must be stopped now, having used so many CPU seconds in all."""
-        self.left = min(BURST_S, self.left + self.share * (now - self.at)) - (used - self.used)
+        self.left = min(BURST_S, self.left + self.share * (now - self.at) - (used - self.used))
         self.used, self.at = used, now
         return min(MOST_PAUSE_S, max(0.0, -self.left / self.share))

@@ -63,8 +63,9 @@ class Hold:
 
     async def _look(self, pid: int, send: Callable[[signal.Signals], None]) -> None:
         allowed = bounds.CpuAllowance(self._limits.cpu, 0.0, time.monotonic())
+        pause = 0.0
         while not self._why:
-            await asyncio.sleep(bounds.POLL_S)
+            await asyncio.sleep(bounds.SLICE_S if pause else bounds.POLL_S)
             self._why = self._too_much(pid)
             if self._why:
                 send(signal.SIGKILL)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from edgeagent.guest.events import (
     RejectEvent,
     RunningEvent,
     SpunEvent,
+    ThrottledEvent,
 )
 from edgeagent.guest.limits import Limits
 from edgeagent.guest.session import Phase, Session
@@ -29,9 +32,13 @@ LIMITS = Limits(
     least_window=1024,
     state=1000,
     garbage=64,
-    said=8192,
-    said_frames=40,
+    frame_rate=100,
+    byte_rate=10_000,
+    frame_burst=40,
+    byte_burst=8192,
+    throttled_s=2.0,
     log_lines=2,
+    log_bytes=100,
 )
 READY = [1, "echo", 1, 1, bytes(32), 100, 200]
 
@@ -168,11 +175,52 @@ def test_log_lines_are_bounded_and_printable() -> None:
     assert session.receive(line, 2.6) == [LogEvent(1, "a\ufffd[2Jb", 3)]
 
 
-def test_log_lines_without_input_are_a_flood() -> None:
-    session = running(Limits())
-    line = said(FrameType.LOG, 1, "x")
-    session.receive(line * 8 * 16, 1.5)
-    assert "129 log lines for 0 inputs" in breach(session, line)
+def test_log_bytes_are_bounded() -> None:
+    session = running()
+    line = said(FrameType.LOG, 1, "\u00e9" * 40)
+    assert [event.dropped for event in session.receive(line * 3, 1.5)] == [0]
+    assert [event.dropped for event in session.receive(line, 3.0)] == [2]
+
+
+def test_a_guest_that_says_too_much_is_paused() -> None:
+    session = running()
+    assert session.receive(encode(FrameType.ECHO, b"") * 40, 1.0)
+    assert session.pause(1.0) == 0
+    *_, told = session.receive(encode(FrameType.ECHO, b"") * 20, 1.0)
+    assert isinstance(told, ThrottledEvent)
+    assert session.pause(1.0) == pytest.approx(0.2)
+    assert session.pause(1.21) == 0
+    assert session.throttled_s == pytest.approx(0.2)
+
+
+def test_silence_while_nobody_reads_is_no_hang() -> None:
+    session = running(replace(LIMITS, ping_s=0.2, hang_s=0.5))
+    now, last = 1.0, None
+    for _ in range(100):
+        *_, last = session.receive(encode(FrameType.ECHO, b"") * 50, now)
+        if session.dead:
+            break
+        while pause := session.pause(now):
+            assert session.on_time(now) == []
+            now += pause
+    assert isinstance(last, ContractBreach)
+    assert now > 2, "its answer to the ping wasn't read for longer than hang_s"
+
+
+def test_a_guest_that_goes_on_saying_too_much_breaks_its_contract() -> None:
+    session = running()
+    assert "more than 100 frames a second that no input explains, for 2 s" in breach(
+        session, encode(FrameType.ECHO, b"") * 241
+    )
+
+
+def test_a_state_that_was_asked_for_is_not_too_much() -> None:
+    session = running(replace(LIMITS, state=1 << 20))
+    session.checkpoint(0.2)
+    ((_, [ident]),) = asked(session)
+    for index in range(60):
+        session.receive(said(FrameType.STATE, ident, 0, 0, index, 100, bytes(10_000)), 0.3)
+        assert session.pause(0.3) == 0
 
 
 def test_echo_spin_and_reject() -> None:
@@ -212,8 +260,8 @@ LIES = {
     "a line that is too long": said(FrameType.LOG, 1, "x" * 241),
     "a level that isn't one": said(FrameType.LOG, 4, "x"),
     "garbage": b"\x00" * 65,
-    "a flood of bytes": encode(FrameType.ECHO, bytes(1000)) * 9,
-    "a flood of frames": encode(FrameType.ECHO, b"") * 41,
+    "a flood of bytes": encode(FrameType.ECHO, bytes(1000)) * 45,
+    "a flood of frames": encode(FrameType.ECHO, b"") * 300,
 }
 
 

@@ -24,6 +24,7 @@ from edgeagent.guest.events import (
     ReadyEvent,
     RefusedEvent,
     RunningEvent,
+    ThrottledEvent,
 )
 from edgeagent.guest.limits import Limits
 from edgeagent.guest.owner import Evidence, State
@@ -36,7 +37,7 @@ from edgeagent.wire import messages
 from tests.guests import GetImage, ListReader, Recorder, Restorable, alive, readings, spec
 
 TWO_STARTS = RestartPolicy(first_delay_s=0.01, starts=2)
-TIGHT = Limits(said=4 << 20, start_s=60, hang_s=60)
+TIGHT = Limits(frame_burst=1000, byte_burst=4 << 20, throttled_s=0.5, start_s=60, hang_s=60)
 """So patient that a busy machine is no hang."""
 IMPATIENT = Limits(ping_s=0.2, hang_s=1.0, start_s=60)
 
@@ -197,9 +198,11 @@ def fail(
         ("hostile-panic", "panicked", "hostile-panic gives up"),
         ("hostile-fault", "panicked", "processor exception"),
         ("hostile-spin", "hang", "no acknowledgement of input 1 to 3"),
+        ("hostile-hang", "hang", "no acknowledgement of input 1 to 3"),
+        ("hostile-storm", "hang", "no acknowledgement of input 1 to 3"),
         ("hostile-garbage", "breach", "belong to no frame"),
-        ("hostile-flood", "breach", "without an acknowledgement"),
-        ("hostile-log", "breach", "log lines for 3 inputs"),
+        ("hostile-flood", "breach", "bytes a second that no input explains"),
+        ("hostile-log", "breach", "frames a second that no input explains"),
         ("hostile-lie", "breach", "ack for input 9999"),
     ],
 )
@@ -218,10 +221,11 @@ def test_hostile_guests(guest_image: GetImage, app: str, kind: str, words: str) 
     if app == "hostile-log":
         assert len(evidence.log) <= 50
         assert len(owner.of(LogEvent)) < 1000
-    if app == "hostile-spin":
+    if kind == "hang":
         assert owner.of(HungEvent)
     if kind == "breach":
         assert owner.of(ContractBreach)
+    assert bool(owner.of(ThrottledEvent)) == (app in ("hostile-flood", "hostile-log"))
 
 
 def test_a_refusal_is_told(guest_image: GetImage) -> None:

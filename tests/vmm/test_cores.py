@@ -115,6 +115,10 @@ JAILS = {
 def test_jail(name: str) -> None:
     facts, kvm, arguments, said, lacking = JAILS[name]
     walls = jail.build(facts, kvm=kvm)
+    assert jail.build(facts, kvm=kvm, group="/g/cgroup.procs").prefix == (
+        *(facts.shell, "-c", jail.ENTER, "/g/cgroup.procs"),
+        *walls.prefix,
+    )
     assert set(arguments) <= set(walls.prefix)
     assert said in "; ".join(walls.words)
     assert lacking in "; ".join(walls.missing)
