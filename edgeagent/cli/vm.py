@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import platform
 import sys
 import time
 from contextlib import nullcontext
@@ -13,11 +14,10 @@ from pathlib import Path
 
 import click
 
-from edgeagent.errors import ConfigError, EnvironmentFaultError
-from edgeagent.host.disk import DiskFiles
+from edgeagent.errors import ConfigError
 from edgeagent.image import boot
 from edgeagent.image.boot import Boot
-from edgeagent.probe import live
+from edgeagent.probe.system import image_arch
 from edgeagent.quantities import size_bytes
 from edgeagent.vm import outcome, terminal
 from edgeagent.vm.attend import Bounds, Seen, attend
@@ -25,16 +25,15 @@ from edgeagent.vm.outcome import ExitMap, Outcome, Wanted, judge
 from edgeagent.vm.screen import Keys
 from edgeagent.vmm import consoles, foreign
 from edgeagent.vmm.foreign import ForeignSpec
-from edgeagent.vmm.machines import MACHINES
+from edgeagent.vmm.jail import DEFAULT_USER
 from edgeagent.vmm.port import Accelerator
-from edgeagent.vmm.qemu import Qemu
 
 from .durations import at_least
 from .image import about, read_image
-from .probe import APP, IMAGES, STATE, VM_USER
 from .words import examples
 
 AUTO = "auto"
+STDIN, STDOUT, STDERR = range(3)
 MEMORY, OUTPUT, RATE = "128MiB", "64MiB", "1MiB"
 
 
@@ -89,7 +88,7 @@ def vm() -> None:
 @click.option("--machine", default="", metavar="TYPE", help="QEMU's -machine. Default: pc, virt or malta.")
 @click.option(
     "--disk",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     help="A raw file that the guest has as its disk (virtio), and writes.",
 )
 @click.option("--read-only", is_flag=True, help="The guest can't write the disk.")
@@ -123,7 +122,11 @@ def vm() -> None:
     help="A guest that prints more in a second has to wait; 0: no limit.",
 )
 @click.option(
-    "--vm-user", metavar="USER", default=VM_USER, show_default=True, help="User of the VMM, when we are root."
+    "--vm-user",
+    metavar="USER",
+    default=DEFAULT_USER,
+    show_default=True,
+    help="User of the VMM, when we are root.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The summary is one JSON object, on standard error.")
 def run(
@@ -154,6 +157,9 @@ def run(
     nothing here can boot it. 7: it crashed, panicked or printed too much. 124: --timeout. 128+n: ended by signal n.
     """
     _standard_streams()
+    if read_only and not disk:
+        raise ConfigError("--read-only is for a disk, and there is none", remedy="Give --disk FILE")
+    block = consoles.disk(disk, writable=not read_only) if disk else None
     data = read_image(image)
     with about(image):
         found = boot.identify(data)
@@ -169,22 +175,22 @@ def run(
         cmdline=cmdline,
         cpu=cpu,
         machine=machine,
-        disk=consoles.disk(disk, writable=not read_only) if disk else None,
+        disk=block,
         network=net == "user",
     )
     with about(image):
-        foreign.check(spec, live.host_arch())
+        foreign.check(spec, _host())
     timeout_s = (timeout or 0) / 1000
     bounds = Bounds(expect, timeout_s, output_limit, output_rate)
     wanted = Wanted(program, accelerator, expect, timeout_s, exit_map or ExitMap())
-    keys = terminal.interactive(sys.stdin.fileno()) and terminal.interactive(sys.stdout.fileno())
+    keys = terminal.interactive(STDIN) and terminal.interactive(STDOUT)
     if keys and not as_json:
         click.echo(f"edgeagent: {_head(spec)} ({why}); Ctrl-A x ends it", err=True)
-    with terminal.raw(sys.stdin.fileno()) if keys else nullcontext():
+    with terminal.raw(STDIN) if keys else nullcontext():
         seen = asyncio.run(_run(spec, data, bounds, keys=keys))
     told = judge(seen.stop, seen.ending, wanted, seen.signal)
     summary = Summary(image, spec, why, seen, told)
-    if not seen.whole_line and os.isatty(1):
+    if not seen.whole_line and os.isatty(STDOUT):
         click.echo(err=True)
     click.echo(json.dumps(summary.as_json()) if as_json else f"edgeagent: {summary}", err=True)
     return told.status
@@ -192,7 +198,7 @@ def run(
 
 def _standard_streams() -> None:
     """Descriptors 0 to 2 exist: one that is closed would otherwise become a file or socket of ours."""
-    for number in range(3):
+    for number in (STDIN, STDOUT, STDERR):
         try:
             os.fstat(number)
         except OSError:
@@ -202,9 +208,9 @@ def _standard_streams() -> None:
 async def _run(spec: ForeignSpec, image: bytes, bounds: Bounds, *, keys: bool) -> Seen:
     started = time.monotonic()
     machine = await consoles.start(spec, image)
-    source = 0 if keys or not os.isatty(0) else None
+    source = STDIN if keys or not os.isatty(STDIN) else None
     return await attend(
-        machine, bounds, output=1, source=source, keys=Keys() if keys else None, started=started
+        machine, bounds, output=STDOUT, source=source, keys=Keys() if keys else None, started=started
     )
 
 
@@ -215,25 +221,17 @@ def _accelerator(found: Boot, wanted: str, user: str) -> tuple[Accelerator | Non
         return Accelerator(wanted), "chosen"
     if len(able) < 2:
         return (able[0] if able else None), "the only one for this image"
-    if found.arch != live.host_arch():
+    if found.arch != _host():
         return Accelerator.TCG, f"this is no {found.arch} machine"
-    calibration = next((path for folder in IMAGES if (path := folder / found.arch / APP).is_file()), None)
-    report = asyncio.run(
-        live.probe(Qemu(MACHINES), DiskFiles(), state=_state(), image=calibration, user=user)
-    )
-    if report.choice.chosen is None:
-        raise EnvironmentFaultError(report.choice.why, remedy="See `edgeagent probe`")
-    return report.choice.chosen, report.choice.why
+    from .best import accelerator  # noqa: PLC0415  # it measures, for which it needs most of the agent
+
+    return accelerator(found.arch, user)
 
 
-def _state() -> Path | None:
-    """Where what the probe measured is remembered: the agent's folder, or the user's cache."""
-    if STATE.is_dir() and os.access(STATE, os.W_OK):
-        return STATE
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeagent"
-    except RuntimeError:
-        return None
+def _host() -> str:
+    """The architecture of this machine, by the name that images have."""
+    machine = platform.machine()
+    return image_arch(machine, little=sys.byteorder == "little") or machine
 
 
 def _head(spec: ForeignSpec) -> str:

@@ -62,7 +62,7 @@ class _Console:
         self._pace = Pace(bounds.rate)
 
     async def pass_on(self) -> Stop:
-        """Until the marker or the limit; at the end of the stream sets ``ended``, and waits for ever."""
+        """Until the marker, the limit or nobody reads; at the end of the stream sets ``ended``, and waits for ever."""
         loop = asyncio.get_running_loop()
         while data := await _receive(loop, self._channel):
             if self.first is None:
@@ -71,7 +71,10 @@ class _Console:
                 data = data[: self._bounds.output - self.count]
             self.count += len(data)
             self.last = data[-1:]
-            await self._output.put(data)
+            try:
+                await self._output.put(data)
+            except BrokenPipeError:
+                return Stop.UNREAD
             if self._marker.seen(data):
                 return Stop.EXPECTED
             if self._bounds.output and self.count >= self._bounds.output:
@@ -148,7 +151,7 @@ async def attend(
     """Show what it prints and send what is typed, until there is a reason to stop; the machine is then killed.
 
     output, source: descriptors. started: when the VMM was started, by time.monotonic().
-    OSError when the output can't be written any more.
+    OSError when the output can't be written, for another reason than that nobody reads it.
     """
     screen = Output(output)
     # Ours outlives the machine's own descriptor: what it printed last is read after its end.

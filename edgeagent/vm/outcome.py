@@ -26,6 +26,7 @@ class Stop(enum.StrEnum):
     QUIT = "quit"
     EXPECTED = "expected"
     FLOODED = "flooded"
+    UNREAD = "unread"
     ENDED = "ended"
     TIMEOUT = "timeout"
 
@@ -103,6 +104,8 @@ def judge(stop: Stop, ending: Ending | None, wanted: Wanted, signal: int = 0) ->
             return Outcome(GuestError.exit_code, "flooded", "it printed more than --output-limit allows")
         case Stop.QUIT:
             return Outcome(NO if wanted.expect else OK, "quit", "ended from the keyboard")
+        case Stop.UNREAD:
+            return Outcome(NO if wanted.expect else OK, "unread", "nobody reads its console any more")
         case Stop.SIGNAL:
             return Outcome(SIGNALLED + signal, "interrupted", "told to end")
     if ending is None:

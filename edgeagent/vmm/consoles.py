@@ -98,6 +98,8 @@ def _open(wanted: Disk | None, stack: ExitStack) -> int | None:
     try:
         fd = os.open(wanted.path, (os.O_RDWR if wanted.writable else os.O_RDONLY) | os.O_CLOEXEC)
     except OSError as error:
-        raise ConfigError(f"the disk can't be used: {error.strerror}", where=str(wanted.path)) from error
+        raise ConfigError(
+            f"the disk can't be used: {(error.strerror or '').lower()}", where=str(wanted.path)
+        ) from error
     stack.callback(os.close, fd)
     return fd

@@ -71,6 +71,8 @@ def test_ends(name: str) -> None:
         (Stop.TIMEOUT, EXPECTING, 124, "still running after 2 s without 'READY'"),
         (Stop.TIMEOUT, replace(QEMU, timeout_s=0.5), 124, "still running after 0.5 s"),
         (Stop.FLOODED, QEMU, 7, "--output-limit"),
+        (Stop.UNREAD, QEMU, 0, "nobody reads"),
+        (Stop.UNREAD, EXPECTING, 1, "nobody reads"),
         (Stop.QUIT, QEMU, 0, "keyboard"),
         (Stop.QUIT, EXPECTING, 1, "keyboard"),
         (Stop.SIGNAL, QEMU, 143, "told to end"),
