@@ -56,17 +56,13 @@ async def _time(machine: Machine, spec: MachineSpec) -> float:
     await talk.until(ReadyEvent)
     talk.session.begin(time.monotonic())
 
-    async def run(count: int) -> tuple[int, float]:
+    runs: list[speed.Run] = []
+    while (count := speed.next_count(runs)) is not None:
         talk.session.spin(count)
         start = time.monotonic()
         await talk.until(SpunEvent)
-        return count, time.monotonic() - start
-
-    long = await run(speed.FIRST)
-    while (count := speed.next_count(*long)) is not None:
-        long = await run(count)
-    short = await run(long[0] // speed.SHARE)
-    return speed.nanoseconds(spec.arch, short, min(long, await run(long[0])))
+        runs.append((count, time.monotonic() - start))
+    return speed.nanoseconds(spec.arch, runs)
 
 
 class _Talk:

@@ -41,7 +41,7 @@ def built_in(system: System, option: str) -> bool:
 
 
 def parameters(system: System) -> Iterator[tuple[str, str, Line]]:
-    """Name and value of each word on the command line; - and _ in names are one, as for the kernel."""
+    """Name and value of each word on the command line, and the word; - and _ in names are one, as for the kernel."""
     sources = [(line, line.text) for line in system.documents.lines(CMDLINE)]
     if not sources and (echo := system.documents.find(LOG, _ECHO)) and (found := _ECHO.search(echo.text)):
         sources = [(echo, found[1])]
@@ -50,7 +50,7 @@ def parameters(system: System) -> Iterator[tuple[str, str, Line]]:
             if word == "--":
                 return
             name, _, value = word.strip('"').partition("=")
-            yield name.replace("-", "_"), value.strip('"'), line
+            yield name.replace("-", "_"), value.strip('"'), Line(line.file, line.number, word)
 
 
 def parameter(system: System, name: str) -> tuple[str, Line] | None:
@@ -58,7 +58,7 @@ def parameter(system: System, name: str) -> tuple[str, Line] | None:
     found = None
     for one, value, line in parameters(system):
         if one == name:
-            found = (value, Line(line.file, line.number, f"{name}={value}"))
+            found = (value, line)
     return found
 
 
@@ -68,5 +68,5 @@ def forbidden_module(system: System, *modules: str) -> Line | None:
         if name in ("module_blacklist", "modprobe.blacklist"):
             listed = {one.replace("-", "_") for one in value.split(",")}
             if listed & set(modules):
-                return Line(line.file, line.number, f"{name}={value}")
+                return line
     return None

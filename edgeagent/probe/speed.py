@@ -1,12 +1,20 @@
-"""Core: how long the calibration loop must be, and what its times mean."""
+"""Core: how long the calibration loop must be, and what its times mean.
+
+A run takes its iterations' time, and as long again as the channel and a busy board please. What runs of two lengths
+have in common falls out of their difference; what disturbs one of them, out of the shortest of several.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+Run = tuple[int, float]
+"""Iterations and seconds."""
 
 FIRST = 1_000
 ENOUGH_S = 0.05
-"""A run of this length drowns the noise of the channel and of a busy board."""
+"""A difference of this length drowns the noise that is left."""
+REPEATS = 5
 MOST_TIMES = 64
 SHARE = 8
 """The short run is this many times shorter than the long one."""
@@ -16,14 +24,35 @@ SPIN_INSTRUCTIONS: Mapping[str, int] = {"mips64el": 4}
 INSTRUCTIONS = 3
 
 
-def next_count(count: int, seconds: float) -> int | None:
-    """Iterations of the next, longer run; None when this one was long enough."""
-    if seconds >= ENOUGH_S:
-        return None
-    return int(count * min(MOST_TIMES, max(2.0, 1.2 * ENOUGH_S / max(seconds, 1e-6))))
+def next_count(runs: Sequence[Run]) -> int | None:
+    """Iterations of the next run after these; None when they are enough."""
+    if not runs:
+        return FIRST
+    long, short = _lengths(runs)
+    if not _times(runs, short):
+        return short
+    if _gap(runs) < ENOUGH_S:
+        # A gap of nothing is noise: iterations take an eighth of the run at least, as far as one may guess.
+        guess = max(_gap(runs), min(_times(runs, long)) / SHARE, 1e-6)
+        return int(long * min(MOST_TIMES, max(2.0, 1.2 * ENOUGH_S / guess)))
+    return next((count for count in (long, short) if len(_times(runs, count)) < REPEATS), None)
 
 
-def nanoseconds(arch: str, short: tuple[int, float], long: tuple[int, float]) -> float:
-    """For one guest instruction, from two runs of (iterations, seconds): what both have in common falls out."""
-    instructions = (long[0] - short[0]) * SPIN_INSTRUCTIONS.get(arch, INSTRUCTIONS)
-    return max(0.001, (long[1] - short[1]) * 1e9 / instructions)
+def nanoseconds(arch: str, runs: Sequence[Run]) -> float:
+    """For one guest instruction, from runs that are enough."""
+    long, short = _lengths(runs)
+    return _gap(runs) * 1e9 / ((long - short) * SPIN_INSTRUCTIONS.get(arch, INSTRUCTIONS))
+
+
+def _lengths(runs: Sequence[Run]) -> tuple[int, int]:
+    long = max(count for count, _ in runs)
+    return long, long // SHARE
+
+
+def _times(runs: Sequence[Run], count: int) -> list[float]:
+    return [seconds for one, seconds in runs if one == count]
+
+
+def _gap(runs: Sequence[Run]) -> float:
+    long, short = _lengths(runs)
+    return min(_times(runs, long)) - min(_times(runs, short))

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeagent.probe import speed
 from edgeagent.probe.answer import REASONS, Answer
 from edgeagent.probe.choice import Choice, choose
 from edgeagent.probe.evidence import Evidence, KvmNode, Speed
@@ -151,18 +150,3 @@ def test_json_keys() -> None:
         "verdict", "reason", "evidence", "remedy", "api_version", "capabilities", "ns_per_instruction",
     }  # fmt: skip
     assert report["accelerator"] == {"chosen": "kvm", "why": "because"}
-
-
-@given(st.floats(1e-10, 1e-4), st.floats(0, 0.01))
-def test_the_loop_grows_until_it_is_long_enough(per_iteration: float, overhead: float) -> None:
-    count, runs = speed.FIRST, 0
-    while (longer := speed.next_count(count, overhead + count * per_iteration)) is not None:
-        assert longer > count
-        count, runs = longer, runs + 1
-        assert runs < 12
-    assert overhead + count * per_iteration < 64 * speed.ENOUGH_S, "slow machines aren't made to wait"
-    short = count // speed.SHARE
-    ns = speed.nanoseconds(
-        "x86_64", (short, overhead + short * per_iteration), (count, overhead + count * per_iteration)
-    )
-    assert ns == pytest.approx(per_iteration * 1e9 / 3, rel=1e-3, abs=0.002)

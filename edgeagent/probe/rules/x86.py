@@ -99,8 +99,7 @@ def _cleared(system: System) -> Verdict | None:
     flag = extension(system).flag
     for name, value, line in parameters(system):
         if name == "clearcpuid" and flag in value.split(","):
-            shown = Line(line.file, line.number, f"{name}={value}")
-            return verdict("disabled-on-command-line", shown, remedy=NEW_COMMAND_LINE)
+            return verdict("disabled-on-command-line", line, remedy=NEW_COMMAND_LINE)
     return None
 
 
