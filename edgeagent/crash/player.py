@@ -11,15 +11,16 @@ from dataclasses import dataclass, fields, replace
 from edgeagent.errors import DamagedError
 from edgeagent.guest.events import AckEvent, CheckpointDone, Event, OutputEvent
 from edgeagent.guest.limits import Limits
-from edgeagent.guest.owner import Evidence, Hello, Saved, Status
+from edgeagent.guest.owner import Evidence, Hello, Saved, Status, Takeover
 from edgeagent.ingest.topics import TopicPolicy
 from edgeagent.unit.outbox import Counts, Outbox
 from edgeagent.unit.settings import contract_of
 from edgeagent.vmm.crash import Crash
+from edgeagent.wire import cbor
 
 from .case import Case
 from .inputs import Input, inputs, newest_arrival
-from .record import Record, plain_words
+from .record import Record, Start, plain_words
 
 NEVER_S = 1e6
 """Longer than anybody sits at a debugger."""
@@ -38,11 +39,11 @@ class Player:
     def __init__(self, case: Case) -> None:
         self.record = case.record
         self.inputs = tuple(inputs(case.parts.get("input", b"")))
-        self.acked = self.given = case.record.start.seq
+        self.acked = self.given = self._begin = case.record.start.seq
         self.stated = False
         """It answered with a state."""
         start = case.record.start
-        self._start = _Start(start.seq, start.out, case.parts.get("state", b""))
+        self._start = _start(start, case.parts.get("state", b""))
         self._arrived = newest_arrival(list(self.inputs))
         policy = TopicPolicy(start.topics) if start.topics else None
         allows = policy.allows if policy else lambda _topic: True
@@ -55,7 +56,7 @@ class Player:
     @property
     def through(self) -> bool:
         """The guest has taken everything."""
-        return self.acked >= (self.inputs[-1].seq if self.inputs else self._start.seq)
+        return self.acked >= (self.inputs[-1].seq if self.inputs else self._begin)
 
     # ---- guest.Owner ---------------------------------------------------------------------------------------------
 
@@ -63,10 +64,9 @@ class Player:
         """As then."""
         return Hello(self.record.unit, self.record.machine.memory, self.record.start.config)
 
-    def checkpoint(self) -> Saved | None:
+    def checkpoint(self) -> Saved | Takeover | None:
         """As then."""
-        start = self._start
-        return start if start.seq or start.out or start.state else None
+        return self._start
 
     def input_after(self, seq: int) -> _Feed:
         """The input; seq is that of the checkpoint."""
@@ -88,6 +88,17 @@ class Player:
 
     def on_end(self, evidence: Evidence) -> None:
         """Judged by ``judge``."""
+
+
+def _start(start: Start, state: bytes) -> Saved | Takeover | None:
+    if start.shard and state:
+        states = cbor.loads(state, limit=len(state), what="the crash's state")
+        if len(start.shard) != 2 or not isinstance(states, list) or {type(one) for one in states} != {bytes}:
+            raise DamagedError("the crash's state is none of several guests")
+        return Takeover(start.seq, start.out, tuple(states), (start.shard[0], start.shard[1]))
+    if not (start.seq or start.out or state):
+        return None
+    return _Start(start.seq, start.out, state)
 
 
 class _Feed:
