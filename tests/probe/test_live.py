@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgeagent.cli.probe import probe as command
+from edgeagent.errors import ConfigError
 from edgeagent.host.disk import DiskFiles
 from edgeagent.probe import kvm, live
 from edgeagent.probe.calibrate import measure
@@ -110,3 +111,26 @@ def test_command(guest_image: GetImage, tmp_path: Path) -> None:
     assert "guests get" in result.output
     help_text = CliRunner().invoke(command, ["--help"]).output
     assert "  edgeagent probe --json --fresh\n" in help_text
+
+
+def test_a_capture_answers_as_the_board_does(guest_image: GetImage, tmp_path: Path) -> None:
+    image = guest_image("echo", live.host_arch()).path
+    folder = tmp_path / "capture"
+    options = ["--json", "--image", str(image), "--state", str(tmp_path / "state"), "--capture", str(folder)]
+    result = CliRunner().invoke(command, options, catch_exceptions=False)
+    assert result.exit_code == 0
+    here = json.loads(result.stdout)
+    again = json.loads(CliRunner().invoke(command, ["--json", "--root", str(folder)]).stdout)
+    for key in ("verdict", "reason", "ns_per_instruction", "capabilities"):
+        assert again["kvm"][key] == here["kvm"][key]
+    for key in ("arch", "board", "accelerator", "vmm", "memory", "cpus"):
+        assert again[key] == here[key]
+
+
+def test_wrong_use(tmp_path: Path) -> None:
+    both = CliRunner().invoke(command, ["--root", str(tmp_path), "--capture", str(tmp_path / "x")])
+    assert both.exit_code == 2
+    assert "give one of them" in both.output
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="isn't an empty folder"):
+        CliRunner().invoke(command, ["--capture", str(tmp_path)], catch_exceptions=False)

@@ -77,6 +77,17 @@ def test_refused_files_are_named() -> None:
     assert "dmesg_restrict" in verdict.remedy
 
 
+MODES = ("VHE", "Hyp nVHE", "Hyp hVHE", "Protected nVHE", "Protected hVHE", "VHE+NV2", "Hyp", "HYP")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_driver_that_is_up_in_a_log_of_any_kernel(mode: str) -> None:
+    """Then the log isn't cut off where it matters, though the line on the CPUs is gone."""
+    verdict = judge(board(arm64(f"[ 1.6] kvm [1]: {mode} mode initialized successfully\n"), None))
+    assert verdict.reason == "not-tried"
+    assert mode in verdict.evidence[0]
+
+
 def test_without_a_log_a_timer_hints_and_decides_nothing() -> None:
     files: Files = {"uname.txt": "aarch64", "proc/interrupts": " 11:  1  2  GICv3  27 Level  arch_timer\n"}
     verdict = judge(board(files))

@@ -17,7 +17,7 @@ from ..system import INTERRUPTS, LOG, System
 from .common import EMULATED, NEW_COMMAND_LINE, Rules, config_off
 
 _EL2 = r"CPU: All CPU\(s\) started (?:at EL2|in HYP mode)"
-_STARTED = r"\bkvm \[\d+\]: (?:\S+ )*?(?:VHE|nVHE|hVHE|Hyp|HYP) mode initialized successfully"
+_STARTED = r"\bkvm \[\d+\]: (?:\S+ )*?(?:VHE|nVHE|hVHE|Hyp|HYP)\S* mode initialized successfully"
 _LOW = (
     r"CPU: All CPU\(s\) started (?:at EL1|in SVC mode)",
     r"\bkvm \[\d+\]: HYP mode not available",
