@@ -9,8 +9,7 @@ from edgeagent.errors import EnvironmentFaultError
 from edgeagent.host.files import Files
 from edgeagent.probe.choice import Choice
 from edgeagent.probe.live import host_arch, probe
-from edgeagent.vmm.port import Accelerator
-from edgeagent.vmm.qemu import Qemu
+from edgeagent.vmm.port import Accelerator, Vmm
 
 CALIBRATION = "echo.elf"
 _MEANS = {"kvm": "", "tcg": "; guests are emulated (tcg), held by the jail and not by hardware"}
@@ -21,7 +20,7 @@ class Accelerators:
     """Asks the probe at most once, and only if a unit leaves it the choice."""
 
     board: Board
-    vmm: Qemu
+    vmm: Vmm
     files: Files
     from_profile: FromProfile
     _probed: Choice | None = None

@@ -7,19 +7,21 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from edgeagent.journal.spool import Spool
 from edgeagent.seal.batch import CIPHERS, Head, seal_batch
 from edgeagent.seal.keys import BoxKey, SigningKey
-from edgeagent.unit.ports import Output, Writer
+from edgeagent.unit.ports import LaneId, Output, Writer
 from edgeagent.uplink import topics
 
 _log = logging.getLogger("spool")
 
 
-def epoch_of(spool_id: bytes) -> int:
-    """Names the numbering of outputs: a new spool begins a new one. 63 bits, as databases have them."""
-    return int.from_bytes(spool_id[:8], "big") >> 1
+def epoch_of(spool_id: bytes, lane: int) -> int:
+    """Names a lane's numbering of outputs: a new spool begins new ones. 63 bits, as databases have them."""
+    name = sha256(spool_id + lane.to_bytes(2, "big")).digest() if lane else spool_id
+    return int.from_bytes(name[:8], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +54,22 @@ class SealedBatches:
         """See unit.ports.Batches."""
         return self._spool.full
 
-    async def store(self, unit: str, outputs: Sequence[Output]) -> None:
+    async def store(self, lane: LaneId, outputs: Sequence[Output]) -> None:
         """See unit.ports.Batches."""
-        self.bytes_sealed += await self._writer(lambda: self._append(unit, outputs))
+        self.bytes_sealed += await self._writer(lambda: self._append(lane, outputs))
         self.stored += 1
         self.on_new()
 
-    def _append(self, unit: str, outputs: Sequence[Output]) -> int:
+    def _append(self, lane: LaneId, outputs: Sequence[Output]) -> int:
         spool, sealing = self._spool, self._sealing
         first, last = outputs[0], outputs[-1]
         head = Head(
             sealing.board,
             spool.spool_id,
             spool.last_number + 1,
-            unit,
-            self._apps[unit],
-            epoch_of(spool.spool_id),
+            lane.unit,
+            self._apps[lane.unit],
+            epoch_of(spool.spool_id, lane.index),
         )
         data = seal_batch(
             head,
@@ -78,7 +80,7 @@ class SealedBatches:
             entropy=os.urandom,
             cipher=CIPHERS[sealing.cipher],
         )
-        spool.append(unit, first.out, last.out, last.seq, data)
+        spool.append(str(lane), first.out, last.out, last.seq, data)
         spool.commit(sync=True)
         with contextlib.suppress(OSError):
             spool.trim()

@@ -14,6 +14,7 @@ from edgeagent.guest.limits import Limits
 from edgeagent.guest.owner import Evidence
 from edgeagent.unit.lane import Lane
 from edgeagent.unit.settings import guest_config
+from edgeagent.wire import cbor
 
 from .images import Choice
 
@@ -21,9 +22,9 @@ NO_CRASH: Final = "start-failed"
 """There was no machine, so nothing is left of one."""
 
 
-def draft(evidence: Evidence, unit: Unit, instance: int, lane: Lane, choice: Choice, limits: Limits) -> Draft:
+def draft(evidence: Evidence, unit: Unit, lane: Lane, choice: Choice, limits: Limits) -> Draft:
     """A crash of a unit's guest, as the next one would start from its checkpoint."""
-    crash, image, begin = evidence.crash, choice.image, lane.checkpoint
+    crash, image, begin, takes = evidence.crash, choice.image, lane.checkpoint, lane.takeover
     now = time.time_ns() // 1_000_000
     ending = evidence.ending
     left = Left()
@@ -33,7 +34,7 @@ def draft(evidence: Evidence, unit: Unit, instance: int, lane: Lane, choice: Cho
     record = Record(
         number=0,
         unit=unit.name,
-        instance=instance,
+        instance=lane.ident.index,
         app=image.declaration.app,
         version=image.declaration.version,
         agent=__version__,
@@ -60,6 +61,8 @@ def draft(evidence: Evidence, unit: Unit, instance: int, lane: Lane, choice: Cho
             # While a former configuration is finished, any topic that was taken with it is right.
             topics=() if settling else unit.topics,
             limits=asdict(limits),
+            shard=(takes.shard.index, takes.shard.count) if takes else (),
         ),
     )
-    return Draft(record, begin.state, evidence.memory, choice.path, lane.record_after)
+    state = cbor.dumps(list(takes.states)) if takes else begin.state
+    return Draft(record, state, evidence.memory, choice.path, lane.record_after)

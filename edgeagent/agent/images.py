@@ -17,14 +17,13 @@ MAX_IMAGE = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An image and how it is run. spooled: newest output of its unit in the spool."""
+    """An image and how it is run."""
 
     path: Path
     image: ImageInfo
     arch: str
     accelerator: Accelerator
     why: str
-    spooled: int
 
 
 def read_image(unit: Unit, board: Board, arch: str) -> tuple[Path, ImageInfo]:

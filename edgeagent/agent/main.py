@@ -13,7 +13,10 @@ from typing import Any
 
 from edgeagent.config.schema import Config
 from edgeagent.control.server import ControlServer
+from edgeagent.crash.keeper import Keeper
+from edgeagent.crash.store import FOLDER, CrashStore
 from edgeagent.errors import EnvironmentFaultError
+from edgeagent.guest.pool import Pool
 from edgeagent.host.clock import SystemClock
 from edgeagent.host.disk import DiskFiles
 from edgeagent.host.logs import LogBook
@@ -21,17 +24,22 @@ from edgeagent.host.memory import give_back
 from edgeagent.unit.arrival import ArrivalClock, ClockState
 from edgeagent.unit.router import Router
 from edgeagent.uplink.mqtt import Uplink
+from edgeagent.vmm import cgroup
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.qemu import Qemu
 
 from .accelerator import Accelerators
+from .admission import admit
 from .batches import SealedBatches
 from .images import Choice
+from .instance import Shared
 from .links import Source, make_sources, make_uplink
 from .metrics import MetricsExport
 from .opening import REMEDIES, Opened, open_board, recall
 from .snapshot import Parts, snapshot
-from .units import Shared, UnitRuntime
+from .stops import Stops
+from .units import UnitRuntime
+from .verbs import Verbs
 from .writer import WriterThread
 
 STOP_S = 15.0
@@ -69,13 +77,18 @@ class Agent:
     async def _run(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             config, board = self._config, self._config.board
+            admit(config)
             opened = open_board(config, self._files, stack.enter_context(ExitStack()))
             stack.callback(self._writer.close)  # before the files that it may still be writing
             apps = {place.unit.name: place.image.declaration.app for place in opened.places}
             batches = SealedBatches(opened.spool, opened.sealing, self._writer, apps)
             newest, tag = recall(opened.places)
             arrival = ArrivalClock(newest, self._clock.monotonic())
-            units = await self._units(opened, batches, arrival, newest)
+            crashes = Keeper(CrashStore(self._files, board.state / FOLDER, board.crash_cap), self._writer)
+            await stack.enter_async_context(running(crashes.run()))
+            pool, stops = Pool(Qemu(MACHINES, cgroup.enter())), Stops(self._files, board.state)
+            units = await self._units(opened, batches, arrival, newest, crashes, pool, stops)
+            await stack.enter_async_context(running(pool.run()))
             router = Router(units)
             uplink = make_uplink(config, opened.spool.spool_id, batches, opened.verifiers, self._writer)
             batches.on_new = uplink.wake
@@ -84,34 +97,45 @@ class Agent:
             parts = Parts(
                 config, self._started, arrival, units, router, self._sources, opened.spool, batches, uplink
             )
-            control = ControlServer(board.runtime, {"status": lambda _: snapshot(parts), "logs": self._logs})
+            verbs = Verbs(parts, self._book, stops, self._writer)
+            stack.push_async_callback(verbs.close)
+            control = ControlServer(board.runtime, verbs.table(), board.group)
             await control.start()
             stack.push_async_callback(control.stop)
             metrics = MetricsExport(config.metrics, lambda: snapshot(parts))
             await self._serve(units, uplink, metrics, stop)
 
     async def _units(
-        self, opened: Opened, batches: SealedBatches, arrival: ArrivalClock, newest: int
+        self,
+        opened: Opened,
+        batches: SealedBatches,
+        arrival: ArrivalClock,
+        newest: int,
+        crashes: Keeper,
+        pool: Pool,
+        stops: Stops,
     ) -> list[UnitRuntime]:
-        clock, vmm = self._clock, Qemu(MACHINES)
+        clock = self._clock
         shared = Shared(
             self._config,
-            vmm,
+            pool,
             batches,
             self._writer,
+            lambda lane: opened.spool.last(str(lane)).out,
             lambda: arrival.read(clock.now_ms(), clock.monotonic(), clock.synchronised),
             clock.monotonic,
             newest,
             lambda: arrival.state is ClockState.BEHIND,
             lambda: bool(self._sources) and all(one.heard for one in self._sources),
+            crashes,
         )
-        accelerators = Accelerators(self._config.board, vmm, self._files, self._config.from_profile)
+        accelerators = Accelerators(self._config.board, pool, self._files, self._config.from_profile)
         units = []
         for place in opened.places:
             accelerator, why = await accelerators.choose(place.unit)
-            spooled = opened.spool.last(place.unit.name).out
-            choice = Choice(place.path, place.image, place.image.arch, accelerator, why, spooled)
-            units.append(UnitRuntime(place.unit, place.journal, choice, shared))
+            choice = Choice(place.path, place.image, place.image.arch, accelerator, why)
+            stopped = place.unit.name in stops
+            units.append(UnitRuntime(place.unit, place.journal, choice, shared, stopped=stopped))
             _log.info("unit %s: %s on %s: %s", place.unit.name, place.path, accelerator, why)
         return units
 
@@ -147,13 +171,6 @@ class Agent:
                 async with asyncio.timeout(UPLINK_FLUSH_S):
                     while uplink.status.state == "connected" and uplink.status.under_way:  # noqa: ASYNC110
                         await asyncio.sleep(0.05)
-
-    def _logs(self, request: dict[str, object]) -> dict[str, object]:
-        after, most = request.get("after"), request.get("most")
-        number, lines = self._book.after(
-            after if isinstance(after, int) else 0, most if isinstance(most, int) else 100
-        )
-        return {"number": number, "lines": lines}
 
 
 def _soon(loop: asyncio.AbstractEventLoop, units: list[UnitRuntime]) -> None:

@@ -125,16 +125,17 @@ def _place(unit: Unit, config: Config, files: Files, spool: Spool, stack: ExitSt
     journal = open_journal(
         files,
         folder,
+        unit=unit.name,
         cap=config.journal.log_cap,
         lossy=lossy,
-        spooled=spool.last(unit.name),
+        spooled=spool.last,
         config=guest_config(unit),
     )
     stack.callback(journal.log.close)
     _tell(f"unit {unit.name}", journal.log.recovery)
-    for damaged in journal.checkpoints.damaged:
+    for damaged in journal.damaged:
         _log.warning("unit %s: %s can't be read; the other checkpoint is used", unit.name, damaged)
-    check_state(path, image, journal.start, folder)
+    check_state(path, image, journal.starts[0], folder)
     return Place(unit, path, image, journal)
 
 

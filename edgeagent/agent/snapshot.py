@@ -2,14 +2,16 @@
 
 A unit has ``instances``, a list with one object for each of its guests, and ``guest``, which is the one of them that
 needs a look most: the first that isn't running, else the first. Counts of the unit are over all its instances;
-``log.acked`` is the input through which the slowest of them is.
+``log.acked`` is the input through which the slowest of them is. ``scaling``: the most instances that the unit may have,
+the number that it is getting right now (0: none other), how long the oldest reading has waited for a guest, and why the
+last change of their number failed.
 """
 
 from __future__ import annotations
 
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgeagent import __version__
@@ -22,12 +24,13 @@ from edgeagent.uplink.mqtt import Uplink
 from edgeagent.wire.messages import reason_word
 
 from .batches import SealedBatches
+from .instance import Instance
 from .links import Source
-from .units import Instance, UnitRuntime
+from .units import UnitRuntime
 
 RING_LINES = 20
 """Of a dead guest's log ring, in the status."""
-STAYS_DOWN = "It was started too often; its readings wait in the log. Mend the cause, then restart the agent"
+STAYS_DOWN = "It was started too often; its readings wait in the log. Mend the cause, then: edgeagent start {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,16 @@ def _unit(unit: UnitRuntime) -> dict[str, Any]:
             "digest": choice.image.digest,
         },
         "settling": unit.settling,
+        "stopped": unit.rest.stopped,
+        "spares": asdict(unit.spares),
         "guest": next((one for one in instances if one["state"] != State.RUNNING), instances[0]),
         "instances": instances,
+        "scaling": {
+            "most": unit.unit.instances,
+            "moving": unit.moving,
+            "late_s": round(unit.late_s, 1),
+            "failed": unit.unmoved,
+        },
         "readings": gate.counts.readings,
         "bytes_in": gate.counts.bytes_in,
         "duplicates": gate.counts.duplicates,
@@ -123,8 +134,13 @@ def _instance(index: int, one: Instance) -> dict[str, Any]:
         "accelerator": str(guest.accelerator),
         "why": guest.why,
         "pid": guest.pid,
-        "starts": guest.restarts + 1,
+        "starts": guest.starts,
+        "restarts": guest.restarts,
         "jail": list(guest.jail),
+        "limits": _limits(one),
+        "usage": _usage(one),
+        "throttled": guest.throttled,
+        "throttled_s": round(guest.throttled_s, 2),
         "crash": str(guest.crash) if guest.crash else "",
         "log": list(guest.log),
         "evidence": _evidence(one.supervisor.evidence),
@@ -136,6 +152,33 @@ def _instance(index: int, one: Instance) -> dict[str, Any]:
             "out": lane.checkpoint.out,
             "bytes": len(lane.checkpoint.state),
         },
+    }
+
+
+def _limits(one: Instance) -> dict[str, Any]:
+    """What it may use and say; the words of its jail tell how each is held."""
+    return {
+        "memory_bytes": one.holds.memory,
+        "cpu": one.holds.cpu,
+        "cpu_weight": one.holds.weight,
+        "threads": one.holds.tasks,
+        "frames_per_s": one.limits.frame_rate,
+        "bytes_per_s": one.limits.byte_rate,
+        "log_bytes_per_s": one.limits.log_bytes,
+    }
+
+
+def _usage(one: Instance) -> dict[str, Any] | None:
+    """Of its machine, which is QEMU and guest; None while there is none."""
+    used = one.supervisor.usage
+    if used is None:
+        return None
+    return {
+        "cpu_s": round(used.cpu_s, 2),
+        "cpu_throttled_s": round(used.throttled_s, 2),
+        "rss_bytes": used.rss,
+        "pss_bytes": used.pss,
+        "threads": used.threads,
     }
 
 
@@ -181,13 +224,20 @@ def _degraded(parts: Parts, found: dict[str, Any]) -> Any:
         yield "clock: behind the last known time and not set; arrival times go on from there until it is"
     for unit in parts.units:
         name = unit.unit.name
+        if unit.rest.stopped:
+            yield f"unit {name}: stopped by a person; its readings wait in the log. To go on: edgeagent start {name}"
         if unit.settling:
             yield f"unit {name}: finishes what was begun with the former configuration"
         for instance in unit.instances:
             guest = instance.supervisor.status
             if guest.state in (State.FAILED, State.WAITING):
                 what = f"unit {name}: guest {guest.state.value}: {guest.crash or 'no reason known'}"
-                yield f"{what}. {STAYS_DOWN}" if guest.state is State.FAILED else what
+                yield f"{what}. {STAYS_DOWN.format(name)}" if guest.state is State.FAILED else what
+            if guest.throttled:
+                yield (
+                    f"unit {name}: guest throttled: it says more than its input explains "
+                    f"(held back for {guest.throttled_s:.1f} s)"
+                )
         if unit.pipeline.disk.fault:
             yield f"unit {name}: {unit.pipeline.disk.fault}"
         elif unit.pipeline.full:

@@ -4,89 +4,71 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from edgeagent.config.schema import Config, Unit
-from edgeagent.guest.budget import RestartPolicy
-from edgeagent.guest.limits import Limits
-from edgeagent.guest.supervisor import Plan, Supervisor
+from edgeagent.config.schema import Unit
+from edgeagent.errors import GuestError
+from edgeagent.guest.owner import State
+from edgeagent.guest.pool import Spares
 from edgeagent.ingest.rate import rate_limit
 from edgeagent.ingest.topics import TopicPolicy
 from edgeagent.journal.durability import DURABILITY
+from edgeagent.unit.checkpointing import Checkpoint, Takeover
 from edgeagent.unit.gate import Gate
-from edgeagent.unit.lane import Lane
+from edgeagent.unit.lane import Keeper, Lane
+from edgeagent.unit.moving import move
 from edgeagent.unit.pipeline import Pipeline
-from edgeagent.unit.ports import Batches, Writer
+from edgeagent.unit.ports import LaneId
+from edgeagent.unit.scaling import Backlog, ScalingPlan, ScalingPolicy
 from edgeagent.unit.settings import contract_of, guest_config
-from edgeagent.vmm.port import MachineSpec, Vmm
+from edgeagent.unit.sharding import Shard
 
 from .images import Choice
+from .instance import Instance, Shared, machine
 from .journals import UnitJournal
-from .owner import GuestOwner
+from .resting import Rest
 
-FRAMES = 10_000
-"""That a guest may say between two acknowledgements, beside a summary for every open window."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all units use. arrival: ms since 1970; monotonic: seconds."""
-
-    config: Config
-    vmm: Vmm
-    batches: Batches
-    writer: Writer
-    arrival: Callable[[], int]
-    monotonic: Callable[[], float]
-    newest: int
-    """The newest arrival time in any log at the start, ms."""
-    clock_unset: Callable[[], bool]
-    heard: Callable[[], bool]
-    """Whether every source can be heard now."""
-
-
-class Instance:
-    """One of a unit's guests, and its lane."""
-
-    def __init__(self, unit: Unit, lane: Lane, choice: Choice, shared: Shared) -> None:
-        self.lane = lane
-        self.owner = GuestOwner(unit, lane, choice.path)
-        spec = MachineSpec(
-            lane.key, choice.arch, choice.accelerator, unit.memory, choice.path, shared.config.board.vm_user
-        )
-        policy = RestartPolicy(starts=unit.starts)
-        limits = Limits(frame_burst=FRAMES + 2 * unit.windows)
-        plan = Plan(spec, choice.image.log_ring, choice.why, limits, policy)
-        self.supervisor = Supervisor(shared.vmm, plan, self.owner)
-        lane.guest = self.supervisor
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.lane.run())
-            tasks.create_task(self.supervisor.run())
+LOOK_S = 1.0
+"""Between two looks at how long the input waits."""
 
 
 class UnitRuntime:
-    """A unit that runs. Implements the router's Place."""
+    """A unit that runs. Implements the router's Place, and the Crew of a move."""
 
-    def __init__(self, unit: Unit, journal: UnitJournal, choice: Choice, shared: Shared) -> None:
+    def __init__(
+        self, unit: Unit, journal: UnitJournal, choice: Choice, shared: Shared, *, stopped: bool = False
+    ) -> None:
         self.unit = unit
         self.journal = journal
         self.choice = choice
+        self.moving = 0
+        """Number of instances that the unit is getting right now; 0 while it gets no other one."""
+        self.unmoved = ""
+        """Why the last move didn't come about; empty when it did."""
+        self.late_s = 0.0
+        """How long the oldest input has waited that isn't processed."""
         self._policy = TopicPolicy(unit.topics)
         self._shared = shared
+        self._logger = logging.getLogger(f"unit.{unit.name}")
+        self._group = asyncio.TaskGroup()
+        self._running: list[asyncio.Task[None]] = []
         self.settling = False
-        self._assemble(journal, choice)
+        self.rest = Rest(unit.name, self, unit.idle_stop / 1000, shared.monotonic, stopped=stopped)
+        self._machine = machine(unit, choice, shared.config, unit.name)
+        shared.vmm.keep(self._machine, unit.spare)
+        self._assemble()
 
-    def _assemble(self, journal: UnitJournal, choice: Choice) -> None:
-        shared, unit = self._shared, self.unit
-        settings = shared.config
-        start = journal.start
-        self.settling = start.config != guest_config(unit)
-        allows = _any_topic if self.settling else self._policy.allows
+    @property
+    def spares(self) -> Spares:
+        """Machines that wait for the next start of a guest."""
+        return self._shared.vmm.spares(self._machine)
+
+    def _assemble(self) -> None:
+        shared, unit, journal = self._shared, self.unit, self.journal
+        settings, config = shared.config, journal.starts[0].config
+        self.settling = config != guest_config(unit)
         self.gate = Gate(
             journal.log.next_seq,
             shared.arrival,
@@ -103,26 +85,39 @@ class UnitRuntime:
             shared.writer,
             sync=DURABILITY[settings.journal.durability].sync_log,
             group_interval=settings.journal.group_interval / 1000,
-            span=start.config["window"] + start.config["lateness"],
+            span=config["window"] + config["lateness"],
             monotonic=shared.monotonic,
             arrival=shared.arrival,
             heard=shared.heard,
         )
-        lane = Lane(
+        count = len(journal.starts)
+        self.pipeline.lanes = tuple(
+            self._lane(LaneId(unit.name, index), keeper, start, Shard(index, count))
+            for index, (keeper, start) in enumerate(zip(journal.keepers, journal.starts, strict=True))
+        )
+        # What was begun is finished first, also for a unit that is stopped.
+        rest = State.STOPPED if self.rest.stopped and not self.settling else None
+        self.instances = [Instance(unit, lane, self.choice, shared, rest) for lane in self.pipeline.lanes]
+
+    def _lane(
+        self, ident: LaneId, keeper: Keeper, start: Checkpoint, shard: Shard, takeover: Takeover | None = None
+    ) -> Lane:
+        shared, seal = self._shared, self._shared.config.seal
+        return Lane(
             self.pipeline,
-            unit.name,
-            journal,
+            ident,
+            keeper,
             start,
-            contract_of(start.config, allows),
+            contract_of(start.config, _any_topic if self.settling else self._policy.allows),
             shared.batches,
             self.pipeline.counts,
-            spooled=max(start.out, choice.spooled),
-            batch_interval=settings.seal.batch_interval / 1000,
-            batch_items=settings.seal.batch_items,
+            shard=shard,
+            takeover=takeover,
+            spooled=max(start.out, shared.spooled(ident)),
+            batch_interval=seal.batch_interval / 1000,
+            batch_items=seal.batch_items,
             monotonic=shared.monotonic,
         )
-        self.pipeline.lanes = (lane,)
-        self.instances = [Instance(unit, lane, choice, shared)]
 
     # ---- seen from the router ------------------------------------------------------------------------------------
 
@@ -157,27 +152,84 @@ class UnitRuntime:
             await asyncio.wait((running, drained), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
-            lane = self.instances[0].lane
-            begin = lane.anew(drained.result(), guest_config(self.unit))
-            await lane.keep(begin)
+            first = self.pipeline.lanes[0]
+            begin = first.anew(drained.result(), guest_config(self.unit))
+            await self.pipeline.disk.write(lambda: self.journal.begin_anew(begin), "checkpoint")
         finally:
             await _end(running, drained)
-        self.journal = replace(self.journal, start=begin)
-        self._assemble(self.journal, replace(self.choice, spooled=begin.out))
+        self._assemble()
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.rest.run())
+            if self.unit.instances > 1 or len(self.instances) > 1:
+                tasks.create_task(self._scale())
+            await self._run()
 
     async def _run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.pipeline.run())
-            for instance in self.instances:
-                tasks.create_task(instance.run())
+        async with asyncio.TaskGroup() as self._group:
+            self._group.create_task(self.pipeline.run())
+            self._start()
 
     async def close(self) -> None:
         """Keep what is under way; before the cancellation of ``run``."""
         await self.pipeline.close()
+
+    # ---- the number of instances -----------------------------------------------------------------------------------
+
+    def lane(self, index: int, keeper: Keeper, seq: int, takeover: Takeover) -> Lane:
+        """See Crew."""
+        ident, former = LaneId(self.unit.name, index), self.pipeline.lanes[0].checkpoint
+        out = self._shared.spooled(ident)
+        start = Checkpoint(seq, out, b"", former.app, former.state_version, former.config)
+        return self._lane(ident, keeper, start, takeover.shard, takeover)
+
+    def enlist(self, lanes: Sequence[Lane]) -> None:
+        """See Crew."""
+        self.instances = [Instance(self.unit, lane, self.choice, self._shared) for lane in lanes]
+        self._start()
+
+    async def dismiss(self) -> None:
+        """See Crew."""
+        await _end(*self._running)
+        self._running = []
+
+    def _start(self) -> None:
+        self._running = [self._group.create_task(instance.run()) for instance in self.instances]
+
+    @property
+    def _steady(self) -> bool:
+        """Whether everything that waits, waits for the guests to process it."""
+        running = all(one.supervisor.status.state is State.RUNNING for one in self.instances)
+        return running and not self.pipeline.blocked and not self.pipeline.disk.fault
+
+    async def _scale(self) -> None:
+        unit, pipeline, now = self.unit, self.pipeline, self._shared.monotonic
+        policy = ScalingPolicy(unit.instances, unit.scale_after / 1000, unit.scale_calm / 1000)
+        plan, backlog = ScalingPlan(policy, len(pipeline.lanes), now()), Backlog()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.late_s = backlog.age(now(), pipeline.log.durable_seq, pipeline.acked)
+            wanted = plan.wanted(now(), self.late_s, steady=self._steady)
+            if wanted == plan.count:
+                continue
+            try:
+                async with self.rest.turn:
+                    if not self._steady:
+                        continue
+                    self.moving = wanted
+                    await move(pipeline, self.journal, self, wanted)
+            except GuestError as error:
+                self.unmoved = str(error)
+                self._logger.warning("%s", self.unmoved)
+                plan.failed(now())
+            else:
+                self.unmoved = ""
+                self._logger.info("%d instances, %d before", wanted, plan.count)
+                plan.moved(wanted, now())
+            finally:
+                self.moving = 0
 
 
 def _any_topic(_topic: bytes) -> bool:

@@ -1,1 +1,1 @@
-"""The control socket: how `status` and `logs` ask a running agent. Unix, for the agent's own user only."""
+"""The control socket: how commands ask a running agent for something. Unix; access.py says who may what."""

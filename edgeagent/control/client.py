@@ -16,10 +16,10 @@ TIMEOUT_S = 10.0
 class ControlClient:
     """A connection to the agent whose runtime folder is given; use as a context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, timeout: float = TIMEOUT_S) -> None:
         self._path = folder / SOCKET
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(TIMEOUT_S)
+        self._socket.settimeout(timeout)
         try:
             self._socket.connect(str(self._path))
         except OSError as error:
@@ -51,6 +51,8 @@ class ControlClient:
             raise UnreachableError("the agent closed the connection", where=str(self._path))
         answer = decode(line)
         if "error" in answer:
-            raise EdgeAgentError(str(answer["error"]), where=str(self._path))
+            refused = EdgeAgentError(str(answer["error"]))
+            refused.exit_code = int(answer.get("exit", refused.exit_code))
+            raise refused
         result: dict[str, Any] = answer["ok"]
         return result

@@ -50,7 +50,7 @@ class _Spare:
 @dataclass(slots=True)
 class _Shelf:
     spec: MachineSpec
-    wanted: int
+    wanted: int = 0
     spares: deque[_Spare] = field(default_factory=deque)
     budget: Budget = field(default_factory=lambda: Budget(POLICY))
     not_before: float = 0.0
@@ -70,14 +70,15 @@ class Pool:
         self._logger = logging.getLogger("pool")
 
     def keep(self, spec: MachineSpec, wanted: int) -> None:
-        """Have so many machines of that spec waiting; 0 keeps none."""
+        """Have so many more machines of that spec waiting, for whoever starts one, whatever its name."""
         if wanted:
-            self._shelves[spec] = _Shelf(replace(spec, paused=True), wanted)
+            shelf = self._shelves.setdefault(_kind(spec), _Shelf(replace(spec, paused=True)))
+            shelf.wanted += wanted
             self._changed.set()
 
     def spares(self, spec: MachineSpec) -> Spares:
         """Of a spec, now."""
-        shelf = self._shelves.get(spec)
+        shelf = self._shelves.get(_kind(spec))
         return Spares(len(shelf.spares), shelf.wanted, shelf.died) if shelf else Spares(0, 0, 0)
 
     async def describe(self, arch: str) -> VmmInfo:
@@ -86,7 +87,7 @@ class Pool:
 
     async def start(self, spec: MachineSpec) -> Machine:
         """See port.Vmm: a spare where there is a good one, a new machine where there is none."""
-        shelf = self._shelves.get(spec)
+        shelf = self._shelves.get(_kind(spec))
         while shelf and shelf.spares:
             if machine := await self._take(shelf):
                 return machine
@@ -173,6 +174,10 @@ class Pool:
         shelf.not_before = now + (POLICY.window_s if delay is None else delay)
         self._logger.warning("%s: a spare %s", shelf.spec.name, words)
         self._changed.set()
+
+
+def _kind(spec: MachineSpec) -> MachineSpec:
+    return replace(spec, name="")
 
 
 def _print(image: Path) -> Print | None:

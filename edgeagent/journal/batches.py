@@ -27,8 +27,8 @@ from .formats import NEVER
 
 MAX_BATCH = 1 << 20
 """Bytes of a sealed batch."""
-MAX_UNIT = 64
-"""Bytes of a unit's name."""
+MAX_UNIT = 68
+"""Bytes of a unit's name, and of a lane's number behind it."""
 MAX_UNITS = 1024
 """Names that one spool remembers, those of units that are gone included."""
 ID_SIZE = 16

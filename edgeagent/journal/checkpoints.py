@@ -23,7 +23,6 @@ _HEAD = struct.Struct(">4sHHQQQII")
 _CRC = struct.Struct(">I")
 _FIXED = _HEAD.size + _CRC.size
 _MAX_APP = 256
-_NAMES = ("checkpoint-0", "checkpoint-1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +74,10 @@ def parse_checkpoint(data: bytes, where: str, remedy: str) -> Checkpoint | None:
 class Checkpoints:
     """One thread at a time. States aren't kept in memory."""
 
-    def __init__(self, files: Files, folder: Path) -> None:
-        """Raises DamagedError if there are checkpoints but none can be read."""
+    def __init__(self, files: Files, folder: Path, name: str = "checkpoint") -> None:
+        """The files are called NAME-0 and NAME-1. Raises DamagedError if there are some but none can be read."""
         files.make_folder(folder)
+        self._names = (f"{name}-0", f"{name}-1")
         self._files = files
         self._folder = folder
         self._remedy = (
@@ -86,7 +86,7 @@ class Checkpoints:
         self.damaged: list[str] = []
         """Files that can't be read; the next saves write over them. Report them."""
         present = files.names(folder)
-        found = [self._read(name) if name in present else None for name in _NAMES]
+        found = [self._read(name) if name in present else None for name in self._names]
         self._slots = [(one.generation, one.seq) if one else None for one in found]
         if self.damaged and not any(found):
             raise DamagedError(
@@ -105,7 +105,9 @@ class Checkpoints:
     def load(self) -> Checkpoint | None:
         """The newest that is whole; None if nothing was ever saved."""
         order = sorted((slot[0], index) for index, slot in enumerate(self._slots) if slot)
-        return next((found for _, index in reversed(order) if (found := self._read(_NAMES[index]))), None)
+        return next(
+            (found for _, index in reversed(order) if (found := self._read(self._names[index]))), None
+        )
 
     @property
     def trim_seq(self) -> int:
@@ -122,5 +124,5 @@ class Checkpoints:
         slot = generations.index(min(generations))
         made = Checkpoint(max(generations) + 1, seq, out, app, state_version, state)
         # Where this fails after its rename, the slot is taken for older than it is: trimming less is right either way.
-        self._files.replace(self._folder / _NAMES[slot], made.encode())
+        self._files.replace(self._folder / self._names[slot], made.encode())
         self._slots[slot] = made.generation, seq

@@ -12,6 +12,8 @@ from typing import Any
 from edgeagent.errors import DamagedError
 from edgeagent.wire import cbor
 
+from .sharding import Shard
+
 MIN_LOG_BYTES = 1 << 20
 """Of new log before a checkpoint is worth it; replaying them takes well below a second."""
 STATE_FACTOR = 4
@@ -45,6 +47,14 @@ def unpack(seq: int, out: int, blob: bytes, app: str, state_version: int) -> Che
         case [Mapping() as config, bytes(state)]:
             return Checkpoint(seq, out, state, app, state_version, dict(config))
     raise DamagedError("the checkpoint holds no configuration and state")
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """States after the same input of all the guests that a unit had; a guest takes its shard of each."""
+
+    shard: Shard
+    states: tuple[bytes, ...]
 
 
 @dataclass(slots=True)

@@ -26,16 +26,16 @@ class Disk:
         """What is wrong right now, in words; empty when nothing is."""
         return next(iter(self._faults.values()), "")
 
-    async def write(self, work: Callable[[], T], what: str) -> None:
-        """Do the work in the writer's thread."""
-        await self.steady(lambda: self._writer(work), what)
+    async def write(self, work: Callable[[], T], what: str) -> T:
+        """Do the work in the writer's thread; what it returns."""
+        return await self.steady(lambda: self._writer(work), what)
 
-    async def steady(self, step: Callable[[], Awaitable[object]], what: str) -> None:
+    async def steady(self, step: Callable[[], Awaitable[T]], what: str) -> T:
         """Take the step until the disk lets it. what: names it to people."""
         tries = 0
         while True:
             try:
-                await step()
+                done = await step()
             except OSError as error:
                 self._faults[what] = (
                     f"{what}: {error.strerror or error}; nothing new is taken until this is mended"
@@ -44,8 +44,8 @@ class Disk:
                 await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
             else:
-                break
-        if tries:
-            self._faults.pop(what, None)
-            self._logger.info("%s: works again", what)
-            self._mended()
+                if tries:
+                    self._faults.pop(what, None)
+                    self._logger.info("%s: works again", what)
+                    self._mended()
+                return done

@@ -11,13 +11,15 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from edgeagent.contract.check import Contract
+from edgeagent.errors import GuestError
 from edgeagent.wire import messages
 from edgeagent.wire.messages import Report, Summary
 
-from .checkpointing import Checkpoint, CheckpointPlan
+from .checkpointing import Checkpoint, CheckpointPlan, Takeover
 from .disk import Disk
 from .outbox import Counts, Outbox
-from .ports import Batches, InputLog, LogReader
+from .ports import Batches, InputLog, LaneId, LogReader
+from .sharding import WHOLE, Shard, share, through
 
 MAX_OUTBOX = 20_000
 """Outputs that wait for the spool before the guest gets no more input."""
@@ -44,6 +46,12 @@ class GuestPort(Protocol):
     def wake(self) -> None:
         """More input is durable, or may be read again."""
 
+    def rise(self) -> None:
+        """Start it if it is idle."""
+
+    async def drain(self) -> bool:
+        """Give it no more input, and wait until it is through with what it has; False when it isn't."""
+
 
 class Upstream(Protocol):
     """The unit that the lane belongs to."""
@@ -69,25 +77,34 @@ class Upstream(Protocol):
 class Lane:
     """A guest's way through its unit. ``run`` until cancelled.
 
-    key: names the numbering of its outputs in the spool. spooled: newest output there.
+    spooled: newest output in the spool. takeover: the guest begins with this instead of the checkpoint's state, until
+    it has given a state of its own.
     """
 
     def __init__(
         self,
         unit: Upstream,
-        key: str,
+        ident: LaneId,
         keeper: Keeper,
         checkpoint: Checkpoint,
         contract: Contract,
         batches: Batches,
         counts: Counts,
         *,
+        shard: Shard = WHOLE,
+        takeover: Takeover | None = None,
         spooled: int,
         batch_interval: float,
         batch_items: int,
         monotonic: Callable[[], float],
     ) -> None:
-        self.key = key
+        self.ident = ident
+        self.shard = shard
+        self.takeover = takeover
+        self.stop: int | None = None
+        """The guest gets no input behind this one for now."""
+        self.given = checkpoint.seq
+        """Newest input that a guest was given."""
         self.outbox = Outbox(contract, counts, spooled, batch_interval, batch_items)
         self.plan = CheckpointPlan(monotonic())
         self.checkpoint = checkpoint
@@ -101,21 +118,25 @@ class Lane:
         self._counts = counts
         self._monotonic = monotonic
         self._pending: Checkpoint | None = None
+        self._trouble = ""
         self._last_reject = checkpoint.seq
+        self._hurry = False
+        """What was said is stored without waiting for more."""
         self._outputs = asyncio.Event()
         self._moved = asyncio.Event()
         self._storing = asyncio.Lock()
-        self._logger = logging.getLogger(f"unit.{key}")
+        self._logger = logging.getLogger(f"unit.{ident}")
 
     # ---- seen from the guest ----
 
     def input_after(self, seq: int) -> LogReader:
         """The log, as long as there is room for what the guest will say."""
-        return _Feed(self, self.record_after(seq))
+        return _Feed(self, self._unit.log, seq)
 
     def record_after(self, seq: int) -> LogReader:
         """What the guest is given after that one, to be read by somebody else; also in another thread."""
-        return self._unit.log.reader(seq)
+        reader = self._unit.log.reader(seq)
+        return reader if self.shard.count == 1 else Shared(reader, self.shard)
 
     @property
     def blocked(self) -> bool:
@@ -165,6 +186,15 @@ class Lane:
         )
         self._outputs.set()
 
+    def began(self) -> None:
+        """The guest takes input, and can be asked for its state."""
+        self._moved.set()
+
+    def ended(self, words: str) -> None:
+        """The guest ended, and may be started again. words: why."""
+        self._trouble = words
+        self._moved.set()
+
     def guest_lost(self) -> None:
         """The guest is gone; a state that was asked for won't come."""
         self.plan.lost()
@@ -174,12 +204,14 @@ class Lane:
     def wake(self) -> None:
         """More input is durable, or may be read again."""
         if self.guest is not None:
+            if self._unit.log.durable_seq > self.acked:
+                self.guest.rise()
             self.guest.wake()
 
     async def run(self) -> None:
         """Store outputs and keep states until cancelled."""
         while True:
-            due = 0.0 if self._checkpoint_due else self.outbox.due_in(self._monotonic())
+            due = 0.0 if self._checkpoint_due or self._hurry else self.outbox.due_in(self._monotonic())
             if due is None:
                 await self._outputs.wait()
                 self._outputs.clear()
@@ -199,11 +231,13 @@ class Lane:
     async def store(self) -> None:
         """Everything that was said goes into the spool, then a state that waited for it is kept."""
         async with self._storing:
+            self._hurry = False
             while outputs := self.outbox.batch():
-                step = functools.partial(self._batches.store, self.key, outputs)
+                step = functools.partial(self._batches.store, self.ident, outputs)
                 await self._unit.disk.steady(step, "spool")
                 self.outbox.stored(outputs[-1].out, self._monotonic())
             await self._keep_pending()
+        self._moved.set()
         self.wake()
 
     async def _keep_pending(self) -> None:
@@ -222,6 +256,7 @@ class Lane:
 
         await self._unit.disk.write(work, "checkpoint")
         self.checkpoint = checkpoint
+        self.takeover = None
         self.plan.kept(len(checkpoint.state))
         self._moved.set()
         self._unit.tell_room()
@@ -230,9 +265,37 @@ class Lane:
         """Wait until input through seq is processed."""
         await self._until(lambda: self.acked >= seq)
 
+    async def at(self, seq: int) -> None:
+        """Wait until the guest's state after input seq is kept; seq is where it was told to stop.
+
+        GuestError when the guest ends meanwhile.
+        """
+        self._trouble = ""
+        while self.takeover is not None or self.checkpoint.seq < seq:
+            if self._trouble:
+                raise GuestError(self._trouble)
+            if self.acked >= seq and self.guest is not None and self.guest.request_checkpoint():
+                self.plan.ask(self._monotonic())
+            self._moved.clear()
+            await self._moved.wait()
+
     def anew(self, seq: int, config: dict[str, Any]) -> Checkpoint:
         """What an app begins anew from after input seq, with the numbers going on."""
         return replace(self.checkpoint, seq=seq, out=self.outbox.spooled, state=b"", config=config)
+
+    async def park(self) -> None:
+        """Give the guest no more input; wait until what it said, and its state, are kept. The caller bounds the wait.
+
+        What follows is the guest's rest.
+        """
+        if self.guest is not None:
+            if self.acked > self.checkpoint.seq or self.takeover is not None:
+                self.guest.request_checkpoint()
+            await self.guest.drain()
+        # Storing isn't cancelled with the wait: what was stored in part would be stored again.
+        self._hurry = True
+        self._outputs.set()
+        await self._until(lambda: not self.outbox.waiting and self._pending is None)
 
     async def close(self) -> None:
         """Try to keep a last state, so that the next start has little to replay."""
@@ -249,22 +312,53 @@ class Lane:
             await self._moved.wait()
 
 
-class _Feed:
-    """The log's reader, silent while the spool takes nothing."""
+class Shared:
+    """A reader of the log that gives what is a shard's, and skips for the rest."""
 
-    def __init__(self, lane: Lane, reader: LogReader) -> None:
-        self._lane = lane
+    def __init__(self, reader: LogReader, shard: Shard) -> None:
         self._reader = reader
+        self._shard = shard
 
     @property
     def last_seq(self) -> int:
-        """Of the last frame handed out."""
+        """Of the last frame handed out, or skipped."""
         return self._reader.last_seq
 
     def read(self, max_bytes: int) -> bytes:
         """Whole frames; b"" for now."""
-        data = b"" if self._lane.blocked else self._reader.read(max_bytes)
-        self._lane.plan.fed += len(data)
+        return share(self._reader.read(max_bytes), self._shard)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._reader.close()
+
+
+class _Feed:
+    """What a lane's guest is given: silent while the spool takes nothing, and behind the input where it is to stop."""
+
+    def __init__(self, lane: Lane, log: InputLog, after: int) -> None:
+        self._lane = lane
+        self._log = log
+        self._reader = log.reader(after)
+
+    @property
+    def last_seq(self) -> int:
+        """Of the last frame handed out, or skipped."""
+        return self._reader.last_seq
+
+    def read(self, max_bytes: int) -> bytes:
+        """Whole frames; b"" for now."""
+        lane, stop = self._lane, self._lane.stop
+        if lane.blocked or (stop is not None and self.last_seq >= stop):
+            return b""
+        data = self._reader.read(max_bytes)
+        if stop is not None and self.last_seq > stop:
+            data = through(data, stop)
+            self._reader.close()
+            self._reader = self._log.reader(stop)
+        lane.given = max(lane.given, self.last_seq)
+        data = share(data, lane.shard)
+        lane.plan.fed += len(data)
         return data
 
     def close(self) -> None:

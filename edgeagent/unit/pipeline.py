@@ -109,6 +109,11 @@ class Pipeline:
         """Outputs that are in no batch yet."""
         return sum(lane.outbox.waiting for lane in self.lanes)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no window can be open any more, and nothing waits for the log."""
+        return self._ticks.quiet and not self.gate.pending
+
     def wake(self) -> None:
         """There may be something to read for the guests."""
         for lane in self.lanes:

@@ -70,6 +70,18 @@ class Output:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class LaneId:
+    """One of a unit's lanes, 0 to n - 1. It names a numbering of outputs, which goes on from move to move."""
+
+    unit: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        """The first lane is called as its unit; no unit's name has a dot."""
+        return f"{self.unit}.{self.index}" if self.index else self.unit
+
+
 class Batches(Protocol):
     """Seals and spools, for all units."""
 
@@ -77,7 +89,7 @@ class Batches(Protocol):
     def full(self) -> bool:
         """Whether the spool has no room and must not drop anything."""
 
-    async def store(self, unit: str, outputs: Sequence[Output]) -> None:
+    async def store(self, lane: LaneId, outputs: Sequence[Output]) -> None:
         """Durable in the spool when it returns. OSError when the disk can't take it."""
 
 

@@ -25,6 +25,10 @@ class Shard:
     count: int = 1
 
 
+WHOLE = Shard()
+"""All of the input."""
+
+
 def topic_at(frames: bytes, at: int) -> bytes:
     """The topic of the reading that begins at a byte of frames that the gate made."""
     at += _TOPIC

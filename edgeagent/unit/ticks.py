@@ -21,6 +21,11 @@ class TickPlan:
         # After a start as after a reading: windows of before may be open.
         self._left = self._span
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no window can be open any more."""
+        return self._left <= 0
+
     def due(self, readings: int, *, heard: bool) -> bool:
         """Asked every INTERVAL_MS. readings: taken so far; heard: whether all sources can be heard now."""
         if readings != self._readings:

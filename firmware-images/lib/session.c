@@ -220,7 +220,6 @@ static void restore(void) {
         session.phase = REFUSED;
         return;
     }
-    edge_shard.state++;
     if (--restoring.states != 0) {
         return;
     }

@@ -20,7 +20,6 @@ uint64_t edge_next_out(void);
 /* While states are restored: which part of other guests' series is this guest's. count 0: the state is its own, whole. */
 struct edge_shard {
     uint32_t index, count;
-    uint64_t state; /* restored before this one */
 };
 extern struct edge_shard edge_shard;
 

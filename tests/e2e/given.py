@@ -30,6 +30,7 @@ class Devices:
         self.said: dict[tuple[str, str], list[tuple[int | None, Decimal]]] = defaultdict(list)
         self._where = host, port
         self._qos = qos
+        self.messages = 0
         self._number = 0
         self.client = paho.Client(
             CallbackAPIVersion.VERSION2, "devices", protocol=MQTTProtocolVersion.MQTTv311, clean_session=False
@@ -65,6 +66,7 @@ class Devices:
         if pad:
             payload["pad"] = pad
         self.client.publish(topic, json.dumps(payload), qos=self._qos)
+        self.messages += 1
 
     def come_back(self) -> None:
         """Connect now, not when paho thinks so."""

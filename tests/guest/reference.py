@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import Any
+from zlib import crc32
 
 from edgeagent.wire.messages import Reason, Reject, Report, Summary
 
@@ -429,6 +430,27 @@ class Reference:
         exponent, mantissa = config["deadband"]
         self.deadband = build(mantissa, exponent)
         self.reserve = 4 * config["windows"] + config["buckets"]
+
+    @classmethod
+    def taken_over(
+        cls, config: Mapping[str, Any], states: list[Reference], index: int, count: int
+    ) -> Reference:
+        """What guest index of count makes of the states of guests that heard the same ticks."""
+        app = cls(config)
+        for one in states:
+            mine = [series for series in one.places if crc32(series.key[0].encode()) % count == index]
+            app.places += mine
+            app.idle += [series for series in one.idle if series in mine]
+            app.started |= one.started
+            app.latest, app.ticked = max(app.latest, one.latest), max(app.ticked, one.ticked)
+            app.silence = max(app.silence, one.silence)
+            app.report_start = max(app.report_start, one.report_start)
+            if index == 0:
+                app.payloads += one.payloads
+                app.values += one.values
+                for reason, number in one.reasons.items():
+                    app.reasons[reason] = app.reasons.get(reason, 0) + number
+        return app
 
     # frames
 

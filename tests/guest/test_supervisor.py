@@ -338,6 +338,8 @@ def test_a_guest_rests_and_goes_on_where_it_was(guest_image: GetImage, state: St
                 supervisor.wake()
                 assert supervisor.status.state is state, "that is for the owner to decide"
                 supervisor.rise()
+                if state is State.STOPPED:
+                    supervisor.start_again()
             await owner.until(lambda: supervisor.status.acked == len(owner.frames))
             assert supervisor.status.crash is None
             assert (supervisor.status.starts, supervisor.status.restarts) == (turn + 2, 0)

@@ -15,6 +15,7 @@ from edgeagent.unit.checkpointing import Checkpoint
 from edgeagent.unit.gate import Gate
 from edgeagent.unit.lane import Lane
 from edgeagent.unit.pipeline import Pipeline
+from edgeagent.unit.ports import LaneId
 from edgeagent.wire import messages
 from edgeagent.wire.frame import HEADER, Decoder, FrameType
 from tests.unit.given import GOOD, NOW, put
@@ -65,7 +66,7 @@ class Disk:
         return checkpoint.seq
 
     # batches
-    async def store(self, unit, outputs):
+    async def store(self, lane, outputs):
         self._fail()
         self.batches.append([o.out for o in outputs])
         self.events.append(("store", outputs[-1].out))
@@ -103,7 +104,7 @@ class Guest:
     """Counts what the pipeline asks of it."""
 
     def __init__(self):
-        self.asked, self.wakes, self.answers = 0, 0, True
+        self.asked, self.wakes, self.rises, self.answers = 0, 0, 0, True
 
     def request_checkpoint(self):
         self.asked += 1
@@ -111,6 +112,12 @@ class Guest:
 
     def wake(self):
         self.wakes += 1
+
+    def rise(self):
+        self.rises += 1
+
+    async def drain(self):
+        return True
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +133,7 @@ async def running(disk, guest, group_interval=0.0, batch_interval=0.0):
         monotonic=lambda: 0.0, arrival=lambda: NOW, heard=lambda: True,
     )  # fmt: skip
     lane = Lane(
-        one, "u", disk, start, CONTRACT, Spool(disk), one.counts,
+        one, LaneId("u"), disk, start, CONTRACT, Spool(disk), one.counts,
         spooled=0, batch_interval=batch_interval, batch_items=100, monotonic=lambda: 0.0,
     )  # fmt: skip
     one.lanes = (lane,)

@@ -426,11 +426,12 @@ int state_restore(const uint8_t *bytes, size_t size) {
         edge_refuse("the state was made with another window length", 0, 0);
         return -1;
     }
+    bool first = !agg.started; /* the others had no input yet, or this is the only one */
     agg.started |= get_upto(1) != 0;
     agg.latest = larger(agg.latest, get_upto(latest_time));
     agg.ticked = larger(agg.ticked, get_upto(latest_time));
     in.silence = get_upto(latest_time);
-    if (edge_shard.state == 0) {
+    if (first) {
         agg.silence = in.silence;
     }
     get_report();

@@ -1,0 +1,123 @@
+"""A unit grows to several guests when they don't keep up and shrinks again, and every reading counts once all the same.
+
+Guests are made slow by stopping their VMMs: that works the same on every machine.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from edgeagent.sim.broker import Broker
+from edgeagent.sim.chain import Chain
+from tests.e2e.given import Devices, collected, status_until
+
+TOPICS = [f"home/{i}" for i in range(12)]
+FIELDS = ("a", "b")
+UNIT = {
+    "topics": ["home/#"],
+    "accelerator": "tcg",
+    "window": "2s",
+    "lateness": "1s",
+    "instances": 3,
+    "scale_after": "1s",
+    "scale_calm": "2s",
+}
+PAUSE_S = 0.02
+LONG_S = 120.0
+STILL_S = 5.0
+TRIES = 20
+
+
+@pytest.fixture(scope="module")
+def images(guest_image):
+    return guest_image("aggregate").path.parents[1]
+
+
+@pytest.fixture
+def broker():
+    with Broker() as running:
+        yield running
+
+
+@pytest.fixture
+def devices(broker):
+    with Devices(broker.port) as home:
+        yield home
+
+
+@contextlib.contextmanager
+def speaking(devices):
+    """The devices say something all the time."""
+    over = threading.Event()
+
+    def speak():
+        number = 0
+        while not over.wait(PAUSE_S):
+            for _ in range(4):
+                number += 1
+                devices.say(TOPICS[number * 7 % len(TOPICS)], None, FIELDS)
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        speaker.join()
+
+
+def guests(status):
+    return status["units"][0]["instances"]
+
+
+def instances(count):
+    """So many guests run, and none other is coming."""
+
+    def look(status):
+        running = [one for one in guests(status) if one["state"] == "running"]
+        return len(running) == len(guests(status)) == count and not status["units"][0]["scaling"]["moving"]
+
+    return look
+
+
+def moving(status):
+    return status["units"][0]["scaling"]["moving"]
+
+
+def slow_down(chain):
+    """The last guest stands still for seconds, again and again, until the agent does something; what it is moving to.
+
+    A guest that stood still for longer would be one that hangs.
+    """
+    pid = guests(chain.status())[-1]["pid"]
+    for _ in range(TRIES):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            return moving(status_until(chain, moving, "one more instance", STILL_S))
+        except AssertionError:
+            continue
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(PAUSE_S)
+    raise AssertionError(f"{chain.status()['units'][0]}\n{chain.log('agent')[-3000:]}")
+
+
+def grow(chain, count):
+    while len(guests(chain.status())) < count:
+        wanted = slow_down(chain)
+        status_until(chain, instances(wanted), f"{wanted} instances")
+
+
+def test_grows_and_shrinks_while_sensors_send(tmp_path, broker, devices, images):
+    with Chain(tmp_path, broker.url, images, UNIT) as chain:
+        with speaking(devices):
+            grow(chain, 3)
+            assert all(one["acked"] for one in guests(chain.status()))
+            status_until(chain, instances(1), "one guest is enough again", LONG_S)
+        found = collected(chain, devices)
+        assert found.payloads == devices.messages
+        assert not chain.status()["degraded"]
