@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,24 +14,28 @@ import pytest
 from edgeagent.agent.crashes import draft
 from edgeagent.agent.replay import replay
 from edgeagent.crash.case import Case
+from edgeagent.crash.inputs import inputs
 from edgeagent.crash.player import Player, Verdict, fatal
 from edgeagent.crash.store import CrashStore
 from edgeagent.errors import DamagedError, ImageError
 from edgeagent.guest.budget import RestartPolicy
 from edgeagent.guest.events import CheckpointDone, OutputEvent
 from edgeagent.guest.limits import Limits
-from edgeagent.guest.owner import Evidence
+from edgeagent.guest.owner import Evidence, Takeover
 from edgeagent.guest.supervisor import Plan, Supervisor
 from edgeagent.host.disk import DiskFiles
 from edgeagent.image.build import ImageFile
 from edgeagent.ingest.topics import TopicPolicy
 from edgeagent.unit.checkpointing import Checkpoint
+from edgeagent.unit.checkpointing import Takeover as TakeoverOf
 from edgeagent.unit.outbox import Counts, Outbox
+from edgeagent.unit.ports import LaneId
 from edgeagent.unit.settings import contract_of, guest_config
+from edgeagent.unit.sharding import Shard
 from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.port import Accelerator
 from edgeagent.vmm.qemu import Qemu
-from edgeagent.wire import messages
+from edgeagent.wire import cbor, messages
 from tests.crash.given import TOPIC, Frames, unit
 from tests.guests import VM_USER, GetImage, Recorder, Restorable, spec
 
@@ -91,6 +97,8 @@ def crash(
     limits: Limits = PATIENT,
     accelerator: Accelerator = Accelerator.TCG,
     owner: Recorder | None = None,
+    reader: Callable[[int], Frames] | None = None,
+    takeover: TakeoverOf | None = None,
 ) -> Case:
     """Let a guest end, and keep what is left of it as the agent does."""
     begin = start or Checkpoint(0, 0, b"", "", 0, guest_config(unit()))
@@ -98,10 +106,15 @@ def crash(
     evidence = ended(
         owner or Recorder(known, saved=saved, config=dict(begin.config)), image, limits, accelerator
     )
-    lane = SimpleNamespace(checkpoint=begin, record_after=lambda seq: Frames(known, 1, seq))
+    lane = SimpleNamespace(
+        ident=LaneId("home"),
+        checkpoint=begin,
+        takeover=takeover,
+        record_after=reader or (lambda seq: Frames(known, 1, seq)),
+    )
     choice = SimpleNamespace(path=image.path, image=image.info, arch=image.info.arch, accelerator=accelerator)
     store = CrashStore(DiskFiles(), folder / "crashes", CAP)
-    *_, made = store.adding(draft(evidence, unit(), 0, lane, choice, limits))
+    *_, made = store.adding(draft(evidence, unit(), lane, choice, limits))
     return store.case(made.number)
 
 
@@ -149,6 +162,63 @@ def test_it_starts_from_the_checkpoint(guest_image: GetImage, tmp_path: Path) ->
     assert verdict.words.startswith(
         "another end at input 1301: the guest gave up: poisoned by reading 0000000271"
     )
+
+
+def test_one_of_several_instances(guest_image: GetImage, tmp_path: Path) -> None:
+    """Its input has gaps, where others got theirs."""
+    whole = frames(60, bad=47)
+    known = [*whole[:10], messages.skip(11, 19), *whole[19:30], messages.skip(31, 45), *whole[45:]]
+
+    class Sharing(Recorder):
+        def input_after(self, seq: int) -> Frames:
+            return Several(known)
+
+    class Several(Frames):
+        """Reads frames of which some stand for several inputs."""
+
+        def __init__(self, frames: list[bytes]) -> None:
+            super().__init__(frames, 1, 0)
+            self._left = list(inputs(b"".join(frames)))
+
+        def read(self, max_bytes: int) -> bytes:
+            if not self._left:
+                return b""
+            one = self._left.pop(0)
+            self.last_seq = one.seq
+            return one.data
+
+    begin = Checkpoint(0, 0, b"", "", 0, guest_config(unit()))
+    owner = Sharing(known, config=dict(begin.config))
+    case = crash(tmp_path, guest_image("hostile-poison"), known, owner=owner, reader=lambda _: Several(known))
+    assert case.record.panic == "poisoned by reading 0000000020"
+    player, verdict = played(case)
+    assert verdict.reproduced, verdict.words
+    assert (verdict.first, verdict.last) == (47, 47)
+    assert any(one.kind == "skip" for one in player.inputs)
+
+
+def test_a_guest_that_took_over_from_others(guest_image: GetImage, tmp_path: Path) -> None:
+    """It began with the states of all guests that the unit had, and so does the replay."""
+    image = guest_image("hostile-poison")
+    states = (state_after(image, frames(20)), state_after(image, frames(20)))
+    begin = Checkpoint(20, 0, b"", "", 0, guest_config(unit()))
+    known = frames(60, bad=47)
+
+    class Taking(Recorder):
+        def checkpoint(self) -> Takeover:
+            return Takeover(20, 0, states, (1, 2))
+
+    takeover = TakeoverOf(Shard(1, 2), states)
+    owner = Taking(known, config=dict(begin.config))
+    case = crash(tmp_path, image, known, begin, owner=owner, takeover=takeover)
+    assert case.record.kind == "panicked"
+    assert (case.record.start.shard, case.record.start.seq) == ((1, 2), 20)
+    _, verdict = played(case)
+    assert verdict.reproduced, verdict.words
+    assert verdict.last == 47
+    for state in (cbor.dumps([1]), cbor.dumps(2)):
+        with pytest.raises(DamagedError, match="none of several guests"):
+            played(replace(case, parts={**case.parts, "state": state}))
 
 
 @pytest.mark.parametrize(
@@ -218,6 +288,36 @@ def test_nothing_to_start(guest_image: GetImage, tmp_path: Path) -> None:
         played(replace(case, image=b"\x7fELF"))
     with pytest.raises(DamagedError, match="configuration"):
         played(replace(case, record=replace(case.record, start=replace(case.record.start, config={}))))
+
+
+@pytest.mark.parametrize("arch", sorted(set(MACHINES) - {"x86_64"}))
+def test_a_debugger_on_other_architectures(guest_image: GetImage, tmp_path: Path, arch: str) -> None:
+    """The guest waits until a debugger lets it go, here by the remote serial protocol; test_cli has a real gdb."""
+    case = crash(tmp_path, guest_image("hostile-poison", arch), frames(20, bad=7))
+
+    async def attach(path: Path) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"+$?#3f")
+        await reader.readuntil(b"$T05")
+        writer.write(b"+$D#44")  # detach: go on
+        await reader.readuntil(b"$OK")
+        writer.close()
+        await writer.wait_closed()
+
+    async def main() -> Verdict:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / "gdb"))
+            listener.listen(1)
+            playing = asyncio.create_task(
+                replay(Qemu(MACHINES), case, Accelerator.TCG, user=VM_USER, gdb=listener.fileno())
+            )
+            await attach(tmp_path / "gdb")
+            _, verdict = await playing
+            return verdict
+
+    verdict = asyncio.run(main())
+    assert verdict.reproduced, verdict.words
+    assert verdict.last == 7
 
 
 @pytest.mark.skipif(not Path("/dev/kvm").exists(), reason="no /dev/kvm")
