@@ -41,6 +41,8 @@ class Shared:
     heard: Callable[[], bool]
     """Whether every source can be heard now."""
     crashes: Keeper
+    admit: Callable[[str, int], None]
+    """ConfigError where the board hasn't the memory for that many instances of a unit beside all else."""
 
 
 def held(unit: Unit) -> MachineLimits:

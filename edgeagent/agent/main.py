@@ -16,6 +16,7 @@ from edgeagent.control.server import ControlServer
 from edgeagent.crash.keeper import Keeper
 from edgeagent.crash.store import FOLDER, CrashStore
 from edgeagent.errors import EnvironmentFaultError
+from edgeagent.guest.admission import Budget
 from edgeagent.guest.pool import Pool
 from edgeagent.host.clock import SystemClock
 from edgeagent.host.disk import DiskFiles
@@ -29,7 +30,7 @@ from edgeagent.vmm.machines import MACHINES
 from edgeagent.vmm.qemu import Qemu
 
 from .accelerator import Accelerators
-from .admission import admit
+from .admission import admit, needs
 from .batches import SealedBatches
 from .images import Choice
 from .instance import Shared
@@ -77,7 +78,7 @@ class Agent:
     async def _run(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             config, board = self._config, self._config.board
-            admit(config)
+            memory = admit(config)
             opened = open_board(config, self._files, stack.enter_context(ExitStack()))
             stack.callback(self._writer.close)  # before the files that it may still be writing
             apps = {place.unit.name: place.image.declaration.app for place in opened.places}
@@ -87,7 +88,7 @@ class Agent:
             crashes = Keeper(CrashStore(self._files, board.state / FOLDER, board.crash_cap), self._writer)
             await stack.enter_async_context(running(crashes.run()))
             pool, stops = Pool(Qemu(MACHINES, cgroup.enter())), Stops(self._files, board.state)
-            units = await self._units(opened, batches, arrival, newest, crashes, pool, stops)
+            units = await self._units(opened, batches, arrival, newest, crashes, pool, stops, memory)
             await stack.enter_async_context(running(pool.run()))
             router = Router(units)
             uplink = make_uplink(config, opened.spool.spool_id, batches, opened.verifiers, self._writer)
@@ -114,8 +115,15 @@ class Agent:
         crashes: Keeper,
         pool: Pool,
         stops: Stops,
+        memory: Budget,
     ) -> list[UnitRuntime]:
         clock = self._clock
+        units: list[UnitRuntime] = []
+
+        def room(name: str, count: int) -> None:
+            guests = {one.unit.name: max(len(one.instances), one.moving) for one in units}
+            memory.check(needs(self._config.units, guests | {name: count}))
+
         shared = Shared(
             self._config,
             pool,
@@ -128,9 +136,9 @@ class Agent:
             lambda: arrival.state is ClockState.BEHIND,
             lambda: bool(self._sources) and all(one.heard for one in self._sources),
             crashes,
+            room,
         )
         accelerators = Accelerators(self._config.board, pool, self._files, self._config.from_profile)
-        units = []
         for place in opened.places:
             accelerator, why = await accelerators.choose(place.unit)
             choice = Choice(place.path, place.image, place.image.arch, accelerator, why)

@@ -4,7 +4,7 @@ A unit has ``instances``, a list with one object for each of its guests, and ``g
 needs a look most: the first that isn't running, else the first. Counts of the unit are over all its instances;
 ``log.acked`` is the input through which the slowest of them is. ``scaling``: the most instances that the unit may have,
 the number that it is getting right now (0: none other), how long the oldest reading has waited for a guest, and why the
-last change of their number failed.
+unit doesn't have the number that it should have.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from .units import UnitRuntime
 
 RING_LINES = 20
 """Of a dead guest's log ring, in the status."""
-STAYS_DOWN = "It was started too often; its readings wait in the log. Mend the cause, then: edgeagent start {}"
+STAYS_DOWN = (
+    "It was started too often; its readings wait in the log. Mend the cause, then: edgeagent start {}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,8 @@ def _degraded(parts: Parts, found: dict[str, Any]) -> Any:
                     f"unit {name}: guest throttled: it says more than its input explains "
                     f"(held back for {guest.throttled_s:.1f} s)"
                 )
+        if unit.unmoved:
+            yield f"unit {name}: {unit.unmoved}"
         if unit.pipeline.disk.fault:
             yield f"unit {name}: {unit.pipeline.disk.fault}"
         elif unit.pipeline.full:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgeagent.config.schema import Unit
-from edgeagent.errors import GuestError
+from edgeagent.errors import ConfigError, GuestError
 from edgeagent.guest.owner import State
 from edgeagent.guest.pool import Spares
 from edgeagent.ingest.rate import rate_limit
@@ -46,7 +46,7 @@ class UnitRuntime:
         self.moving = 0
         """Number of instances that the unit is getting right now; 0 while it gets no other one."""
         self.unmoved = ""
-        """Why the last move didn't come about; empty when it did."""
+        """Why the unit doesn't have the number of instances that it should have; empty when it has."""
         self.late_s = 0.0
         """How long the oldest input has waited that isn't processed."""
         self._policy = TopicPolicy(unit.topics)
@@ -213,20 +213,24 @@ class UnitRuntime:
             self.late_s = backlog.age(now(), pipeline.log.durable_seq, pipeline.acked)
             wanted = plan.wanted(now(), self.late_s, steady=self._steady)
             if wanted == plan.count:
+                if not plan.resting(now()):
+                    self.unmoved = ""
                 continue
             try:
                 async with self.rest.turn:
                     if not self._steady:
                         continue
                     self.moving = wanted
+                    if wanted > plan.count:
+                        self._shared.admit(unit.name, wanted)
                     await move(pipeline, self.journal, self, wanted)
-            except GuestError as error:
-                self.unmoved = str(error)
+            except (ConfigError, GuestError) as error:
+                self.unmoved = f"{plan.count} instances can't become {wanted}: {error}"
                 self._logger.warning("%s", self.unmoved)
                 plan.failed(now())
             else:
                 self.unmoved = ""
-                self._logger.info("%d instances, %d before", wanted, plan.count)
+                self._logger.info("instances: %d, %d before", wanted, plan.count)
                 plan.moved(wanted, now())
             finally:
                 self.moving = 0

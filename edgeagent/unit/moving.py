@@ -72,8 +72,7 @@ async def move(pipeline: Pipeline, files: LaneFiles, crew: Crew, count: int) -> 
             await crew.dismiss()
             crew.enlist(lanes)
         pipeline.wake()
-        words = str(error) or f"it took longer than {MOVE_S:g} s"
-        raise GuestError(f"{len(lanes)} instances can't become {count}: {words}") from error
+        raise GuestError(str(error) or f"it took longer than {MOVE_S:g} s") from error
     # Which lanes count is open after a fault of the disk, so this goes on until it is decided.
     await pipeline.disk.write(lambda: files.commit(count, seq), "checkpoint")
     pipeline.lanes = takers

@@ -76,7 +76,7 @@ class ScalingPlan:
         policy = self._policy
         self._late = (self._late if self._late is not None else now) if steady and age > LATE_S else None
         self._calm = (self._calm if self._calm is not None else now) if steady and age < CALM_S else None
-        if not steady or now < self._rest:
+        if not steady or self.resting(now):
             return self.count
         if self.count > policy.most:
             return policy.most
@@ -89,6 +89,10 @@ class ScalingPlan:
     @property
     def _needed_calm(self) -> float:
         return self._policy.calm * 2.0**self._doublings
+
+    def resting(self, now: float) -> bool:
+        """Whether nothing is decided yet."""
+        return now < self._rest
 
     def moved(self, count: int, now: float) -> None:
         """The number of instances is this one now."""

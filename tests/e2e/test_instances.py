@@ -5,6 +5,7 @@ Guests are made slow by stopping their VMMs: that works the same on every machin
 
 import contextlib
 import os
+import random
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from edgeagent.sim.broker import Broker
 from edgeagent.sim.chain import Chain
-from tests.e2e.given import Devices, collected, status_until
+from tests.e2e.given import Devices, collected, edit, status_until
 
 TOPICS = [f"home/{i}" for i in range(12)]
 FIELDS = ("a", "b")
@@ -84,6 +85,11 @@ def instances(count):
     return look
 
 
+def settled(status):
+    """As many run as there are."""
+    return instances(len(guests(status)))(status)
+
+
 def moving(status):
     return status["units"][0]["scaling"]["moving"]
 
@@ -121,3 +127,44 @@ def test_grows_and_shrinks_while_sensors_send(tmp_path, broker, devices, images)
         found = collected(chain, devices)
         assert found.payloads == devices.messages
         assert not chain.status()["degraded"]
+
+
+def test_what_dies_in_the_middle_of_a_move(tmp_path, broker, devices, images):
+    """Agent and guests, by SIGKILL, at moments that differ each time."""
+    chance = random.Random(os.getpid())
+    with Chain(tmp_path, broker.url, images, UNIT) as chain:
+        with speaking(devices):
+            for number in range(6):
+                if len(guests(chain.status())) < 3:
+                    slow_down(chain)
+                else:
+                    status_until(chain, moving, "one instance fewer", LONG_S)
+                time.sleep(chance.random() * 0.4)
+                if number % 2:
+                    for pid in [one["pid"] for one in guests(chain.status()) if one["pid"]][:2]:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                else:
+                    chain.stop("agent", kill=True)
+                    chain.start("agent")
+                status_until(chain, settled, "all guests run")
+        found = collected(chain, devices)
+        assert found.payloads == devices.messages
+
+
+def test_other_settings_with_several_guests(tmp_path, broker, devices, images):
+    """Another window: what was begun by three guests is ended by three. Fewer guests allowed: so few soon."""
+    with Chain(tmp_path, broker.url, images, {**UNIT, "scale_calm": "1h"}) as chain:
+        with speaking(devices):
+            grow(chain, 3)
+            chain.stop("agent")
+            edit(chain, "instances = 3", "instances = 2")
+            chain.start("agent")
+            status_until(chain, instances(2), "as many as allowed")
+            chain.stop("agent")
+            edit(chain, 'window = "2s"', 'window = "3s"')
+            chain.start("agent")
+            status_until(chain, instances(1), "begun anew")
+        found = collected(chain, devices)
+        assert found.payloads == devices.messages
+        assert {row.length for row in found.summaries} == {2000, 3000}
