@@ -144,7 +144,9 @@ def _multiboot_raw(data: bytes) -> Boot | None:
     if header is None or not header[1] & _MULTIBOOT_ADDRESSES or len(data) < header[0] + 32:
         return None
     start, load_end, bss_end, entry = (_little(data, header[0] + 16 + 4 * index) for index in range(4))
-    return Boot(Protocol.MULTIBOOT, "x86_64", entry, start, max(load_end or start + len(data), bss_end))
+    end = max(load_end or start + len(data), bss_end)
+    _in_pc_ram(end)
+    return Boot(Protocol.MULTIBOOT, "x86_64", entry, start, end)
 
 
 # ---- ELF, by machine --------------------------------------------------------------------------------------------
@@ -191,11 +193,21 @@ def _extent(image: elf.Elf, physical: Callable[[int], int] = lambda address: add
     return start, max(physical(segment.physical) + segment.memory_size for segment in loaded)
 
 
+_PC_RAM = 0xC0000000
+"""Where QEMU's PC has no RAM any more, and below 4 GiB the firmware."""
+
+
+def _in_pc_ram(end: int) -> None:
+    if end > _PC_RAM:
+        raise ImageError(f"it loads up to {end:#x}, where a PC has no RAM: firmware, not a kernel")
+
+
 _PVH_OWNER, _PVH_NOTE = b"Xen", 0x12
 
 
 def _x86(image: elf.Elf) -> Boot:
     start, end = _extent(image)
+    _in_pc_ram(end)
     if _multiboot(image.data):
         # QEMU looks for this header first, and for a PVH note only where there is none.
         if image.bits != 32:

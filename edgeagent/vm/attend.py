@@ -54,6 +54,8 @@ class _Console:
         self.last = b""
         self.first: float | None = None
         self.ended = asyncio.Event()
+        self.hurry = asyncio.Event()
+        """Set when nothing more can come: the rest is shown without holding back."""
         self._channel = channel
         self._output = output
         self._bounds = bounds
@@ -79,9 +81,14 @@ class _Console:
                 return Stop.EXPECTED
             if self._bounds.output and self.count >= self._bounds.output:
                 return Stop.FLOODED
-            await asyncio.sleep(self._pace.wait(len(data), time.monotonic()))
+            await self._hold_back(self._pace.wait(len(data), time.monotonic()))
         self.ended.set()
         return await _never()
+
+    async def _hold_back(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.hurry.wait()
 
 
 async def _receive(loop: asyncio.AbstractEventLoop, channel: socket.socket) -> bytes:
@@ -169,6 +176,7 @@ async def attend(
             ending = await machine.ended() if stop is Stop.ENDED else None
             seconds = time.monotonic() - started
             await machine.kill()
+            console.hurry.set()
             await asyncio.wait((passing, drained), timeout=LAST_S, return_when=asyncio.FIRST_COMPLETED)
             if passing.done() and stop in (Stop.ENDED, Stop.TIMEOUT):
                 # In its last words.

@@ -31,7 +31,7 @@ def raw(fd: int) -> Iterator[None]:
     new = _raw(old)
     keeper, line = _keep(fd, old, new)
     try:
-        termios.tcsetattr(fd, termios.TCSADRAIN, new)
+        termios.tcsetattr(fd, termios.TCSANOW, new)
         yield
     finally:
         _restore(fd, old)
@@ -63,7 +63,7 @@ def _raw(old: list[Any]) -> list[Any]:
 
 def _restore(fd: int, modes: list[Any]) -> None:
     with suppress(termios.error, OSError):
-        termios.tcsetattr(fd, termios.TCSADRAIN, modes)
+        termios.tcsetattr(fd, termios.TCSANOW, modes)
 
 
 def _keep(fd: int, old: list[Any], new: list[Any]) -> tuple[int, int]:
