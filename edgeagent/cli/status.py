@@ -20,7 +20,7 @@ from edgeagent.quantities import show_size
 from .words import RUNTIME, RUNTIME_HELP, examples
 
 WATCH_S = 1.0
-GOOD = ("running", "connected", "listening", "ok")
+GOOD = ("running", "idle", "connected", "listening", "ok")
 """States that nobody needs to look at."""
 
 
@@ -66,7 +66,7 @@ def render(snapshot: dict[str, Any]) -> Group:
     """
     head = Text.assemble(
         (snapshot["board"], "bold"),
-        f"  edgeagent {snapshot['version']}, up {_uptime(snapshot['uptime_s'])}, "
+        f"  edgeagent {snapshot['version']}, up {uptime(snapshot['uptime_s'])}, "
         f"{show_size(snapshot['memory_bytes'])} of memory, clock {snapshot['clock']['state']}",
     )
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -142,7 +142,8 @@ def _starts(count: int) -> str:
     return "started once" if count == 1 else f"started {count:,} times"
 
 
-def _uptime(seconds: float) -> str:
+def uptime(seconds: float) -> str:
+    """A time that passed, in two parts."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

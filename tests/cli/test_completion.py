@@ -22,7 +22,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (("edgeagent", "sta"), ["status"]),
+        (("edgeagent", "sta"), ["status", "start"]),
         (("edgeagent", "collect", "e"), ["enroll", "export"]),
         (("edgeagent", "status", "--ru"), ["--runtime"]),
         (("edgeagent", "image", "build", "--arch", "mips"), ["mips64el"]),

@@ -11,7 +11,7 @@ from tests.cli.commands import COMMANDS, understood
 
 WIDTH = 80
 MACHINES_READ = {
-    "status", "probe", "image build", "image inspect", "keys init", "keys show", "keys retire", "collect",
+    "status", "ps", "probe", "image build", "image inspect", "keys init", "keys show", "keys retire", "collect",
     "collect boards", "collect gaps", "simulate", "replay", "boards", "boards show",
     "crash list", "crash show", "crash replay",
 }  # fmt: skip
