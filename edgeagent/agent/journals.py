@@ -75,9 +75,9 @@ def open_journal(
 ) -> UnitJournal:
     """Recover what is in the folder. spooled: a lane's newest output in the spool, and its input.
 
-    Guests start from the newest checkpoints; where there are none, one starts from the very beginning if the log
-    reaches back so far, else anew with the numbers going on (durability = "memory" after a power cut; a folder that was
-    removed).
+    Guests start from the newest checkpoints. Where there are none, one starts from the very beginning if the log
+    reaches back so far and one guest said all that was said; else anew behind the last input that anything was said
+    of (durability = "memory" after a power cut; a folder that was removed).
     Raises DamagedError, whose remedy says what to move away and what is lost with it.
     """
     checkpoints = folder / "checkpoints"
@@ -85,7 +85,8 @@ def open_journal(
     lanes = generations.lanes()
     kept = tuple(_load(lane) for lane in lanes)
     last = [spooled(str(LaneId(unit, index))) for index in range(MAX_LANES)]
-    known = max(0, *(one.seq for one in last), *(one.seq for one in kept if one))
+    said = max(one.seq for one in last)
+    known = max(said, *(one.seq for one in kept if one), 0)
     log = InputLog.open(files, folder / "log", cap_bytes=cap, known_seq=known, lossy=lossy)
     journal = UnitJournal(log, generations, lanes)
     usable = [one for one in kept if one is not None and log.first_seq <= one.seq + 1]
@@ -98,12 +99,12 @@ def open_journal(
             where=str(checkpoints),
             remedy=f"Stop the agent, move {checkpoints} away and start it again: this unit's open windows are lost",
         )
-    elif log.first_seq == 1 and not generations.number:
+    elif log.first_seq == 1 and not generations.number and not any(one.out for one in last[1:]):
         journal.starts = (Checkpoint(0, 0, b"", "", 0, config),)
         journal.keepers[0].keep(journal.starts[0])
     else:
         out = max(last[0].out, kept[0].out if kept[0] else 0)
-        journal.begin_anew(Checkpoint(log.first_seq - 1, out, b"", "", 0, config))
+        journal.begin_anew(Checkpoint(max(log.first_seq - 1, said), out, b"", "", 0, config))
     return journal
 
 
