@@ -1,4 +1,4 @@
-"""The topics between boards and collectors, and back: the only place that spells them."""
+"""The topics between boards and collectors, and back: the only place that spells them (fleet/topics.py: others)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 
 from edgeagent.errors import ConfigError
 
-_PREFIX = "edgeagent/1"
+PREFIX = "edgeagent/1"
+"""Of every topic that boards have; the number is the protocol's version."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 NAME_RULE = "Use 1 to 63 of a-z 0-9 _ -, beginning with a letter or digit."
-_TOPIC = re.compile(rf"{_PREFIX}/({_NAME.pattern})/(batch|ack)")
+_TOPIC = re.compile(rf"{PREFIX}/({_NAME.pattern})/(batch|ack)")
 
 SHARED_GROUP = "collectors"
-ALL_BATCHES = f"{_PREFIX}/+/batch"
+ALL_BATCHES = f"{PREFIX}/+/batch"
 SHARED_BATCHES = f"$share/{SHARED_GROUP}/{ALL_BATCHES}"
 """Collectors share the batches of all boards (MQTT 5, 4.8.2)."""
 
@@ -31,12 +32,12 @@ def is_name(name: str) -> bool:
 
 def batch(board: str) -> str:
     """Where a board publishes its batches."""
-    return f"{_PREFIX}/{check_board(board)}/batch"
+    return f"{PREFIX}/{check_board(board)}/batch"
 
 
 def ack(board: str) -> str:
     """Where collectors acknowledge a board's batches."""
-    return f"{_PREFIX}/{check_board(board)}/ack"
+    return f"{PREFIX}/{check_board(board)}/ack"
 
 
 def parse(topic: str) -> tuple[str, str] | None:
