@@ -169,7 +169,9 @@ def test_another_user(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_group_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^board\.group: the control socket can't be given to group nowhere"):
+    with pytest.raises(
+        ConfigError, match=r"^board\.group: the control socket can't be given to group nowhere"
+    ):
         serve(tmp_path, lambda: None, "nowhere")
 
 
