@@ -46,7 +46,8 @@ def toml(sections: Mapping[str, Table], units: Sequence[Table]) -> str:
 class Chain:
     """An agent and a collector at one broker; a context manager. Its files are in ``folder`` and stay there.
 
-    ``sections`` adds to or replaces settings by section, ``unit`` those of the one unit, in terms of the configuration.
+    ``sections`` adds to or replaces settings by section, ``unit`` those of the unit "home", in terms of the
+    configuration; ``others`` are units beside it.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Chain:
     images: Path
     unit: Table = field(default_factory=dict)
     sections: Mapping[str, Table] = field(default_factory=dict)
+    others: Sequence[Table] = ()
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -112,7 +114,7 @@ class Chain:
             (self.folder / f"{role}.pem").write_text(self._command("keys", "public", "--folder", str(folder)))
         url = f"sqlite:///{self.database}"
         self._command("collect", "enroll", "--database", url, BOARD, str(self.folder / "board.pem"))
-        self.config.write_text(toml(self._sections(), [self._unit()]))
+        self.config.write_text(toml(self._sections(), [self._unit(), *self.others]))
 
     def _unit(self) -> Table:
         return {"name": "home", "topics": [*TOPICS], "window": "10s", "lateness": "2s"} | dict(self.unit)
