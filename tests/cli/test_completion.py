@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeagent.control.server import Verb
 from tests.cli.commands import COMMANDS
+from tests.control.given import serving
 from tests.guests import need
 
 ASK = """
@@ -42,6 +44,29 @@ def test_bash(words, offered):
         env={**os.environ, "PATH": path},
     )
     assert done.stdout.split() == offered, done.stderr
+
+
+def test_units_of_the_running_agent(tmp_path):
+    need("bash")
+
+    async def ps(_):
+        return {"guests": [{"unit": name} for name in ("home", "home", "hall", "garden")]}
+
+    def offered(*words):
+        script = ASK.format(words=" ".join(words), at=len(words) - 1)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "--norc", "-c", script], capture_output=True, text=True, check=False, timeout=60,
+            env={**os.environ, "PATH": path},
+        )  # fmt: skip
+        assert not done.stderr
+        return done.stdout.split()
+
+    with serving(tmp_path, {"ps": Verb(ps)}):
+        assert offered("edgeagent", "stop", "--runtime", str(tmp_path), "h") == ["home", "hall"]
+        assert offered("edgeagent", "stop", "--runtime", str(tmp_path), "home", "h") == ["hall"]
+        assert offered("edgeagent", "logs", "--runtime", str(tmp_path), "g") == ["garden"]
+    assert offered("edgeagent", "stop", "--runtime", str(tmp_path), "h") == []
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

@@ -221,6 +221,45 @@ def test_a_checkpoint_waits_for_what_was_said_before_it():
     drive(body)
 
 
+def test_parked_means_stored_and_kept_without_waiting_for_more():
+    class Slow(Guest):
+        async def drain(self):
+            self.lane.processed(1)
+            self.lane.said(summary(1), FrameType.SUMMARY, b"x")
+            self.lane.stated(1, 1, b"state", "aggregate", 1)
+            return True
+
+    async def body():
+        disk, guest = Disk(), Slow()
+        async with running(disk, guest, batch_interval=3600.0) as (one, lane):
+            guest.lane = lane
+            put(one.gate)
+            await until(lambda: disk.durable_seq == 1)
+            assert guest.rises, "there is something to read"
+            await lane.park()
+            assert disk.batches == [[1]]
+            assert lane.checkpoint.seq == lane.acked == 1
+            rises = guest.rises
+            one.wake()
+            assert guest.rises == rises, "there is nothing to read any more"
+            await lane.park()  # with nothing to do
+            assert disk.batches == [[1]]
+
+    drive(body)
+
+
+def test_a_guest_that_gives_nothing_is_parked_all_the_same():
+    async def body():
+        disk, guest = Disk(), Guest()
+        async with running(disk, guest) as (one, lane):
+            put(one.gate)
+            await until(lambda: disk.durable_seq == 1)
+            await lane.park()
+            assert guest.asked == 0, "it acknowledged nothing"
+
+    drive(body)
+
+
 def test_a_state_ahead_of_its_outputs_is_not_kept():
     async def body():
         disk, guest = Disk(), Guest()
