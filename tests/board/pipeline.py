@@ -108,9 +108,9 @@ def _ready(board: Emulated, agent: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + READY_S
     while True:
         seen = _status(board)
-        if seen and all(unit["guest"]["state"] == "running" for unit in seen["units"]):
-            if all(one["state"] in READY for one in (*seen["sources"], seen["uplink"])):
-                return
+        guests = seen and all(unit["guest"]["state"] == "running" for unit in seen["units"])
+        if guests and all(one["state"] in READY for one in (*seen["sources"], seen["uplink"])):
+            return
         if agent.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"the agent isn't ready: {seen.get('degraded')}\n{_end(log)}")
         time.sleep(POLL_S)
