@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from edgeagent.config.schema import Config
+from edgeagent.config.schema import Fleet as FleetSettings
+from edgeagent.config.schema import Uplink as UplinkSettings
 from edgeagent.host.files import Files
 from edgeagent.ingest.coap import CoapSettings, CoapSource
 from edgeagent.ingest.filter_memory import FilterMemory
@@ -95,16 +97,28 @@ def make_uplink(
     writer: WriterThread,
 ) -> Uplink:
     """The uplink of the configuration."""
+    broker = _broker(config.uplink.url, config.uplink, f"edgeagent-{config.board.name}-uplink")
     settings, board = config.uplink, config.board
-    broker = Broker(
-        settings.url,
-        f"edgeagent-{board.name}-uplink",
+    return Uplink(
+        UplinkConfig(broker, board.name, spool_id, settings.acknowledge, tuple(verifiers)), batches, writer
+    )
+
+
+def fleet_broker(config: Config, settings: FleetSettings) -> Broker:
+    """Where the fleet is: at a broker of its own, or at the uplink's."""
+    client_id = f"edgeagent-{config.board.name}-fleet"
+    if settings.url:
+        return _broker(settings.url, settings, client_id)
+    return _broker(config.uplink.url, config.uplink, client_id)
+
+
+def _broker(url: str, settings: UplinkSettings | FleetSettings, client_id: str) -> Broker:
+    return Broker(
+        url,
+        client_id,
         user=settings.user,
         password_file=settings.password_file,
         ca=settings.ca,
         certificate=settings.certificate,
         key=settings.key,
-    )
-    return Uplink(
-        UplinkConfig(broker, board.name, spool_id, settings.acknowledge, tuple(verifiers)), batches, writer
     )

@@ -16,12 +16,15 @@ from edgeagent.control.server import ControlServer
 from edgeagent.crash.keeper import Keeper
 from edgeagent.crash.store import FOLDER, CrashStore
 from edgeagent.errors import EnvironmentFaultError
+from edgeagent.fleet.board import Board
 from edgeagent.guest.admission import Budget
 from edgeagent.guest.pool import Pool
 from edgeagent.host.clock import SystemClock
 from edgeagent.host.disk import DiskFiles
 from edgeagent.host.logs import LogBook
 from edgeagent.host.memory import give_back
+from edgeagent.seal.keys import lookup
+from edgeagent.seal.keystore import load_verifiers
 from edgeagent.unit.arrival import ArrivalClock, ClockState
 from edgeagent.unit.router import Router
 from edgeagent.uplink.mqtt import Uplink
@@ -32,9 +35,11 @@ from edgeagent.vmm.qemu import Qemu
 from .accelerator import Accelerators
 from .admission import admit, needs
 from .batches import SealedBatches
+from .fleet import FleetLink, Identity
+from .fleet_units import FleetUnits
 from .images import Choice
 from .instance import Shared
-from .links import Source, make_sources, make_uplink
+from .links import Source, fleet_broker, make_sources, make_uplink
 from .metrics import MetricsExport
 from .opening import REMEDIES, Opened, open_board, recall
 from .snapshot import Parts, snapshot
@@ -95,8 +100,18 @@ class Agent:
             batches.on_new = uplink.wake
             batches.on_room = functools.partial(_soon, asyncio.get_running_loop(), units)
             self._sources = make_sources(config, router, tag, self._files)
+            fleet = self._fleet(units, stops)
             parts = Parts(
-                config, self._started, arrival, units, router, self._sources, opened.spool, batches, uplink
+                config,
+                self._started,
+                arrival,
+                units,
+                router,
+                self._sources,
+                opened.spool,
+                batches,
+                uplink,
+                fleet,
             )
             verbs = Verbs(parts, self._book, stops, self._writer)
             stack.push_async_callback(verbs.close)
@@ -104,7 +119,20 @@ class Agent:
             await control.start()
             stack.push_async_callback(control.stop)
             metrics = MetricsExport(config.metrics, lambda: snapshot(parts))
-            await self._serve(units, uplink, metrics, stop)
+            await self._serve(units, uplink, fleet, metrics, stop)
+
+    def _fleet(self, units: list[UnitRuntime], stops: Stops) -> FleetLink | None:
+        settings, board = self._config.fleet, self._config.board
+        if settings is None:
+            return None
+        keys = lookup(load_verifiers(self._files, settings.keys))
+        kept = Board(self._files, board.state, board.name, keys, [unit.unit.name for unit in units])
+        kept.open(self._clock.now_ms())
+        who = Identity(
+            board.name, units[0].choice.arch, self._config.from_profile.profile, tuple(settings.tags)
+        )
+        doer = FleetUnits(units, stops, self._writer)
+        return FleetLink(who, fleet_broker(self._config, settings), kept, doer, self._writer, self._clock)
 
     async def _units(
         self,
@@ -148,7 +176,12 @@ class Agent:
         return units
 
     async def _serve(
-        self, units: list[UnitRuntime], uplink: Uplink, metrics: MetricsExport, stop: asyncio.Event
+        self,
+        units: list[UnitRuntime],
+        uplink: Uplink,
+        fleet: FleetLink | None,
+        metrics: MetricsExport,
+        stop: asyncio.Event,
     ) -> None:
         async with running(uplink.run()) as linked:
             stopped = asyncio.create_task(stop.wait())
@@ -167,6 +200,8 @@ class Agent:
                 ]
                 if self._config.metrics.file or self._config.metrics.port:
                     tasks.append(await work.enter_async_context(running(metrics.run())))
+                if fleet is not None:
+                    tasks.append(await work.enter_async_context(running(fleet.run())))
                 _log.info("running: %d units", len(units))
                 give_back()
                 await _first(stopped, *tasks)

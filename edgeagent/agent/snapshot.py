@@ -24,6 +24,7 @@ from edgeagent.uplink.mqtt import Uplink
 from edgeagent.wire.messages import reason_word
 
 from .batches import SealedBatches
+from .fleet import FleetLink
 from .instance import Instance
 from .links import Source
 from .units import UnitRuntime
@@ -48,6 +49,7 @@ class Parts:
     spool: Spool
     batches: SealedBatches
     uplink: Uplink
+    fleet: FleetLink | None = None
 
 
 def snapshot(parts: Parts) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def snapshot(parts: Parts) -> dict[str, Any]:
         "unrouted": parts.router.unrouted,
         "spool": spool,
         "uplink": uplink,
+        "fleet": parts.fleet.status() if parts.fleet else None,
     }
     found["degraded"] = list(_degraded(parts, found))
     return found
@@ -256,3 +259,5 @@ def _degraded(parts: Parts, found: dict[str, Any]) -> Any:
             yield f"spool: {found['spool'][what]} batches {what}"
     if found["uplink"]["error"]:
         yield f"uplink: {found['uplink']['error']}"
+    if found["fleet"] and found["fleet"]["error"]:
+        yield f"fleet: {found['fleet']['error']}"

@@ -225,7 +225,7 @@ class UnitRuntime:
                         self._shared.admit(unit.name, wanted)
                     await move(pipeline, self.journal, self, wanted)
             except (ConfigError, GuestError) as error:
-                self.unmoved = f"{plan.count} instances can't become {wanted}: {error}"
+                self.unmoved = f"stays at {plan.count}, not {wanted} instances: {error}"
                 self._logger.warning("%s", self.unmoved)
                 plan.failed(now())
             else:

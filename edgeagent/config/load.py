@@ -22,9 +22,10 @@ SECTIONS: dict[str, type[Any]] = {
     "coap": schema.Coap,
     "seal": schema.Seal,
     "uplink": schema.Uplink,
+    "fleet": schema.Fleet,
     "metrics": schema.Metrics,
 }
-OFF_WHEN_ABSENT = {"mqtt", "coap"}
+OFF_WHEN_ABSENT = {"mqtt", "coap", "fleet"}
 """Sections that are off when they are absent; the others then have their defaults."""
 
 

@@ -166,12 +166,13 @@ def url(*schemes: str) -> Reader:
     return read
 
 
-def many(item: Reader, *, least: int = 0) -> Reader:
+def many(item: Reader, *, least: int = 0, most: int = MAX_ITEMS) -> Reader:
     """An array of items."""
 
     def read(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or not least <= len(value) <= MAX_ITEMS:
-            raise _fail(value, f"array of at least {least} items" if least else "array")
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            wanted = f"array of at least {least} items" if least else "array"
+            raise _fail(value, wanted if most == MAX_ITEMS else f"{wanted} of at most {most} items")
         return tuple(item(one) for one in value)
 
     return read

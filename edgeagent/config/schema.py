@@ -217,6 +217,26 @@ class Uplink:
 
 
 @dataclass(frozen=True, slots=True)
+class Fleet:
+    """[fleet]: who may ask this board to do something, over MQTT; off when the table is absent."""
+
+    keys: tuple[Path, ...] = setting(
+        r.many(r.path, least=1), doc="public keys (Ed25519) that sign desired states and commands"
+    )
+    tags: tuple[str, ...] = setting(r.many(r.name, most=32), [], "words that rollouts select boards by")
+    url: str | None = setting(
+        r.optional(r.url("mqtt", "mqtts")),
+        None,
+        "broker; none: uplink's, with all that is set there, and what follows counts for nothing",
+    )
+    user: str = setting(r.text(r".{0,256}", "user"), "", "user at the broker")
+    password_file: Path | None = setting(r.optional(r.path), None, "file whose first line is the password")
+    ca: Path | None = setting(r.optional(r.path), None, "CA certificates; none: the system's")
+    certificate: Path | None = setting(r.optional(r.path), None, "client certificate")
+    key: Path | None = setting(r.optional(r.path), None, "client key")
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """[metrics]: for Prometheus; off unless one is given."""
 
@@ -254,4 +274,5 @@ class Config:
     metrics: Metrics
     mqtt: Mqtt | None = None
     coap: Coap | None = None
+    fleet: Fleet | None = None
     from_profile: FromProfile = field(default_factory=FromProfile)

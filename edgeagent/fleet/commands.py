@@ -1,8 +1,8 @@
 """Core: what becomes of commands. Each has one record, which is made durable before anything is done.
 
-accepted -> executing -> successful | failed | timed-out, or rejected | cancelled at once. A record that is final stays as
-it is; a second copy of its command changes nothing. What was executing when the agent died isn't done twice: kinds that
-may be repeated are begun again, the others have failed ("interrupted").
+accepted -> executing -> successful | failed | timed-out, or rejected | cancelled at once. A record that is final stays
+as it is; a second copy of its command changes nothing. What was executing when the agent died: kinds that may be
+repeated are begun again, the others have failed ("interrupted").
 """
 
 from __future__ import annotations

@@ -41,6 +41,14 @@ PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 @dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes for us, retained, when we are gone without a goodbye (MQTT 5, 3.1.2.5)."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Broker:
     """Where and as whom to connect. session_expiry: seconds that the broker keeps our session; 0 starts clean.
 
@@ -57,6 +65,7 @@ class Broker:
     session_expiry: int = 0
     receive_maximum: int = 64
     maximum_packet: int = 64 << 10
+    will: Will | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,8 @@ class Link:
             client.username_pw_set(
                 broker.user, read_password(broker.password_file) if broker.password_file else None
             )
+        if broker.will:
+            client.will_set(broker.will.topic, broker.will.payload, qos=1, retain=True)
         if secure:
             client.tls_set_context(_tls(broker))
         client.on_connect = self._on_connect
@@ -221,9 +232,9 @@ class Link:
             self._places.release()
         return found
 
-    def publish(self, topic: str, payload: bytes) -> int:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """Publish at QoS 1; the mid that Published will name."""
-        return self._client.publish(topic, payload, qos=1).mid
+        return self._client.publish(topic, payload, qos=1, retain=retain).mid
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that a message is done with."""
