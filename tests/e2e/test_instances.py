@@ -12,9 +12,11 @@ import time
 
 import pytest
 
+from edgeagent.control.client import ControlClient
 from edgeagent.sim.broker import Broker
 from edgeagent.sim.chain import Chain
-from tests.e2e.given import Devices, collected, edit, status_until
+from edgeagent.vmm.bounds import need
+from tests.e2e.given import Devices, collected, degraded, edit, status_until
 
 TOPICS = [f"home/{i}" for i in range(12)]
 FIELDS = ("a", "b")
@@ -168,3 +170,52 @@ def test_other_settings_with_several_guests(tmp_path, broker, devices, images):
         found = collected(chain, devices)
         assert found.payloads == devices.messages
         assert {row.length for row in found.summaries} == {2000, 3000}
+
+
+def test_one_more_guest_needs_room_in_the_budget(tmp_path, broker, devices, images):
+    budget = need(12 << 20) * 3 // 2
+    board = {"board": {"memory_budget": f"{budget >> 10}KiB"}}
+    with Chain(tmp_path, broker.url, images, {**UNIT, "memory": "12MiB"}, board) as chain:
+        with speaking(devices):
+            pid = guests(chain.status())[0]["pid"]
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                seen = status_until(
+                    chain, degraded("stays at 1, not 2 instances: the guests need"), "no room"
+                )
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            assert len(guests(seen)) == 1
+        found = collected(chain, devices)
+        assert found.payloads == devices.messages
+
+
+def test_several_guests_rest_and_wake_together(tmp_path, broker, devices, images):
+    """Stopped by a person while sensors send, and idle when they are silent."""
+    unit = {**UNIT, "scale_calm": "1h", "idle_stop": "1s"}
+
+    def all_are(word):
+        return lambda status: {one["state"] for one in guests(status)} == {word}
+
+    def ask(verb):
+        with ControlClient(chain.runtime) as agent:
+            agent.ask(verb, units=["home"])
+
+    with Chain(tmp_path, broker.url, images, unit) as chain:
+        with speaking(devices):
+            grow(chain, 2)
+            ask("stop")
+            status = status_until(chain, all_are("stopped"), "both are stopped")
+            assert not any(one["pid"] for one in guests(status))
+            ask("start")
+            status_until(chain, instances(2), "both go on")
+            ask("restart")
+            status_until(chain, lambda s: instances(2)(s) and guests(s)[1]["starts"] == 3, "both are new")
+        for _ in range(2):
+            status_until(chain, all_are("idle"), "both are idle")
+            collected(chain, devices)
+            devices.say(TOPICS[0], None, FIELDS)
+            status_until(chain, all_are("running"), "both wake")
+        found = collected(chain, devices)
+        assert found.payloads == devices.messages
+        assert [one["restarts"] for one in guests(chain.status())] == [0, 0]
