@@ -12,7 +12,7 @@ import pytest
 
 from edgeagent.sim.broker import Broker
 from edgeagent.sim.chain import EDGEAGENT, Chain, toml
-from tests.e2e.given import Devices, collected, degraded, now, status_until, taken, until
+from tests.e2e.given import Devices, collected, degraded, edit, now, status_until, taken, until
 from tests.guests import alive
 
 UNIT = {
@@ -155,6 +155,38 @@ def test_a_start_that_fails_says_why(tmp_path, broker, images):
         assert err.startswith("edgeagent: home: ")
         assert "own.elf" in err
         status_until(chain, degraded("edgeagent start home"), "what to do is said")
+
+
+def test_a_guest_that_stands_still_is_stopped_all_the_same(tmp_path, broker, devices, images):
+    with Chain(tmp_path, broker.url, images, unit=UNIT) as chain:
+        pid = guests(chain)[0]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        speak(devices)
+        assert run(chain, "stop", "home") == (0, "home: stopped\n", "")
+        assert not alive(pid)
+        assert run(chain, "start", "home")[0] == 0
+        collected(chain, devices)
+
+
+def test_a_stopped_unit_whose_configuration_changes(tmp_path, broker, devices, images):
+    """What was begun is finished with the former one; then it is stopped again."""
+    with Chain(tmp_path, broker.url, images, unit=UNIT) as chain:
+        speak(devices)
+        status_until(chain, taken(5 * SENSORS), "all taken")
+        assert run(chain, "stop", "home")[0] == 0
+        chain.stop("agent")
+        edit(chain, 'window = "2s"', 'window = "3s"')
+        chain.start("agent")
+        status = status_until(
+            chain, lambda s: s["sources"][0]["state"] == "connected" and state("stopped")(s), "stopped again"
+        )
+        assert status["units"][0]["log"]["acked"] == status["units"][0]["log"]["last"]
+        assert {row.length for row in collected(chain, devices).summaries} == {2000}
+        speak(devices)
+        status_until(chain, taken(5 * SENSORS), "all taken")
+        assert state("stopped")(chain.status())
+        assert run(chain, "start", "home")[0] == 0
+        assert {row.length for row in collected(chain, devices).summaries} == {2000, 3000}
 
 
 def test_follow_over_a_restart_of_the_agent(tmp_path, broker, images):
