@@ -186,6 +186,8 @@ def test_an_explicit_auto_wins():
 
 def test_an_unknown_board_profile_is_named():
     text = GOOD.replace('name = "hub-1"', 'name = "hub-1"\nprofile = "nosuch"')
-    with pytest.raises(ConfigError, match=r"agent.toml:4 \[board\] profile: there is no board profile nosuch"):
+    with pytest.raises(
+        ConfigError, match=r"agent.toml:4 \[board\] profile: there is no board profile nosuch"
+    ):
         parse(text, name="agent.toml", folder=Path("/etc"), defaults=profile_of)
     assert read(text).board.profile == "nosuch"
