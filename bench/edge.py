@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from generator import VALUES
 from load import COAP, MQTT, Load, Sent
 
 from edgeagent.sim.broker import Broker, free_port
-from edgeagent.sim.chain import BOARD, Chain, default_images
+from edgeagent.sim.chain import BOARD, Chain, Table, default_images
 from edgeagent.sim.stored import Stored, counts, stored
 
 DEVICES, COAP_DEVICES = 1000, 300
@@ -30,8 +30,13 @@ PATIENCE_S = 60
 
 
 @contextmanager
-def chain(broker: Broker, qos: int, *, window: int, **sections: Any) -> Iterator[Chain]:
-    """Agent and collector for DEVICES devices; journal on (disk), sealed, acknowledged. window: seconds."""
+def chain(
+    broker: Broker, qos: int, *, window: int, others: Sequence[Table] = (), **sections: Any
+) -> Iterator[Chain]:
+    """Agent and collector for DEVICES devices; journal on (disk), sealed, acknowledged.
+
+    window: seconds; others: units beside the one that is measured.
+    """
     unit = {
         "window": f"{window}s",
         "lateness": f"{LATENESS_MS}ms",
@@ -42,7 +47,9 @@ def chain(broker: Broker, qos: int, *, window: int, **sections: Any) -> Iterator
     }
     with tempfile.TemporaryDirectory(prefix="edgeagent-bench-") as folder:
         settings = {"mqtt": {"url": broker.url, "qos": qos}, "seal": {"batch_interval": "5s"}} | sections
-        with Chain(Path(folder), broker.url, default_images(), unit=unit, sections=settings) as running:
+        with Chain(
+            Path(folder), broker.url, default_images(), unit=unit, sections=settings, others=others
+        ) as running:
             yield running
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import density
 import edge
 import guest_start
+import hostile
 import latency
 import nodered
 import probe_time
@@ -186,6 +188,28 @@ def reductions(window: int) -> Found:
     return found
 
 
+def beside_hostile(window: int) -> Found:
+    """See hostile.py for what is measured."""
+    say("\nan honest guest beside a hostile one: a reading every 5 ms, there and back, p50 / p99 ms")
+    found = hostile.measure(window)
+    usual = statistics.median(one["without"]["p99"] for one in found["guest"])
+    say(f"  median p99 of the runs without one: {usual:.1f} ms (target: at most doubled)")
+    for one in found["guest"]:
+        without, beside = one["without"], one["beside"]
+        figures = f"{without['p50']} / {without['p99']} without, {beside['p50']} / {beside['p99']} beside it"
+        say(f"  {one['app']:>8}: {figures}")
+    if proven(found):
+        say(
+            "  through the chain at 1,000/s: published -> durable; window may close -> database, p50 / p99 ms"
+        )
+        for app, one in found["chain"].items():
+            durable, closed = one["reading_to_durable_ms"], one["window_to_database_ms"]
+            say(
+                f"  {app or 'none':>8}: {durable['p50']} / {durable['p99']}; {closed['p50']} / {closed['p99']}"
+            )
+    return found
+
+
 BENCHES: dict[str, Callable[[int], Found]] = {
     "start": starts,
     "density": densities,
@@ -193,6 +217,7 @@ BENCHES: dict[str, Callable[[int], Found]] = {
     "throughput": throughput,
     "coap": over_coap,
     "latency": latencies,
+    "hostile": beside_hostile,
     "reduction": reductions,
     "node-red": beside_node_red,
 }

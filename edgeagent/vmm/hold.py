@@ -16,8 +16,8 @@ from . import bounds, procfs
 from .cgroup import Group, Hierarchy
 from .port import MachineLimits
 
-NICE = 5
-"""Of a VMM that no cgroup gives a weight: the agent goes first where CPU is short."""
+NICER = 5
+"""Than the agent: a VMM that no cgroup gives a weight. The agent goes first where CPU is short."""
 
 
 class Hold:
@@ -41,7 +41,7 @@ class Hold:
         """Look at a child of ours until ``close``; send: gives it a signal, and does nothing when it is gone."""
         if bounds.CPU not in self._held:
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, pid, NICE)
+                os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + NICER)
         if not {*bounds.CONTROLLERS} <= self._held:
             self._task = asyncio.create_task(self._look(pid, send), name=f"hold {pid}")
 
