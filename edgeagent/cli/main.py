@@ -31,6 +31,7 @@ VERBS = {
     "vm": ("edgeagent.cli.vm", "Run anybody's unikernel, with its console on the terminal."),
     "bundle": ("edgeagent.cli.bundle", "Build, sign and check what an update delivers."),
     "repo": ("edgeagent.cli.repo", "Keep the signed repository that boards take bundles from."),
+    "fleet": ("edgeagent.cli.fleet", "Manage boards over MQTT."),
     "keys": ("edgeagent.cli.keys", "Make, show and rotate keys."),
     "collect": ("edgeagent.cli.collect", "Receive, verify and store batches (the cloud end)."),
     "simulate": ("edgeagent.cli.simulate", "Play a home of sensors over MQTT and CoAP."),

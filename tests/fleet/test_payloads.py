@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,8 @@ from edgeagent.fleet import topics
 from edgeagent.seal import strict
 from edgeagent.seal.keys import SigningKey, lookup
 
-FLEET, STRANGER = (SigningKey.from_seed(bytes([n]) * 32) for n in (1, 2))
+FLEET_SEED = bytes([1]) * 32
+FLEET, STRANGER = SigningKey.from_seed(FLEET_SEED), SigningKey.from_seed(bytes([2]) * 32)
 UNIT = p.DesiredUnit(name="home", target="heating/home.suit", sequence=7)
 DESIRED = p.Desired(version=3, operation="spring", issued=1000, deadline=2000, units=(UNIT,))
 SAMPLES = [
@@ -40,6 +43,19 @@ SAMPLES = [
 @pytest.mark.parametrize("value", SAMPLES, ids=lambda value: type(value).__name__)
 def test_both_ways(value):
     assert p.decode(type(value), p.encode(value)) == value
+
+
+def vectors():
+    """What docs/fleet-vectors.json holds: name of the payload, or of what is signed: hex."""
+    plain = {type(value).__name__: p.encode(value).hex() for value in SAMPLES[:-1]}
+    topic = topics.topic("cellar", topics.DESIRED)
+    return {**plain, f"signed Desired at {topic}": p.sign(DESIRED, FLEET, topic).hex()}
+
+
+def test_vectors():
+    """Boards in the field read these: a change here is another version of the protocol."""
+    path = Path(__file__).parents[2] / "docs" / "fleet-vectors.json"
+    assert json.loads(path.read_text()) == {"seed of the key": FLEET_SEED.hex(), **vectors()}
 
 
 @pytest.mark.parametrize("value", SAMPLES, ids=lambda value: type(value).__name__)
