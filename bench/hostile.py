@@ -13,10 +13,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 from edge import DEVICES, MARGIN_S, chain, faults, wait
 from latency import spread, summary_ages
 from load import MQTT, Load
-from paho.mqtt import publish
 from wiretap import Wiretap
 
 from edgeagent.guest.events import EchoEvent, Event
@@ -54,6 +54,17 @@ def image(app: str) -> Path:
     return build.build(build.SOURCE, IMAGES, host_arch(), app).path.absolute()
 
 
+def provoke(port: int) -> None:
+    """Give the hostile unit its readings."""
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    for _ in range(REPEATED):
+        client.publish(TOPIC, b"1", qos=1).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+
+
 # ---- through the chain -----------------------------------------------------------------------------------------------
 
 
@@ -72,7 +83,7 @@ def through_the_chain(app: str, window: int) -> dict[str, Any]:
             MQTT, port=broker.port, qos=1, rate=RATE, seconds=window - MARGIN_S, devices=DEVICES
         ) as load:
             if app:
-                publish.multiple([(TOPIC, b"1", 1, False)] * REPEATED, port=broker.port)
+                provoke(broker.port)
             sent = load.run(within=window * 1000)
         wait(running, sent, window)
         wrong = faults(stored(running.database, BOARD), sent)

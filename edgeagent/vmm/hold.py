@@ -66,10 +66,13 @@ class Hold:
         pause = 0.0
         while not self._why:
             await asyncio.sleep(bounds.SLICE_S if pause else bounds.POLL_S)
-            self._why = self._too_much(pid)
+            seen = procfs.stat(pid)
+            if seen is None:
+                continue
+            self._why = self._too_much(pid, seen)
             if self._why:
                 send(signal.SIGKILL)
-            elif bounds.CPU not in self._held and (seen := procfs.stat(pid)):
+            elif bounds.CPU not in self._held:
                 pause = allowed.pause(seen.cpu_s, time.monotonic())
                 if pause:
                     send(signal.SIGSTOP)
@@ -77,10 +80,12 @@ class Hold:
                     self._paused_s += pause
                     send(signal.SIGCONT)
 
-    def _too_much(self, pid: int) -> str:
-        used, threads = procfs.private(pid)
-        if bounds.MEMORY not in self._held and used > self._limits.memory:
-            return bounds.over_memory(self._limits, used)
-        if bounds.PIDS not in self._held and threads > self._limits.tasks:
-            return bounds.over_tasks(self._limits, threads)
+    def _too_much(self, pid: int, seen: procfs.Stat) -> str:
+        # What is resident counts QEMU's files too, which all share: a cheap first look.
+        if bounds.MEMORY not in self._held and seen.rss > self._limits.memory:
+            used = procfs.private(pid)
+            if used > self._limits.memory:
+                return bounds.over_memory(self._limits, used)
+        if bounds.PIDS not in self._held and seen.threads > self._limits.tasks:
+            return bounds.over_tasks(self._limits, seen.threads)
         return ""

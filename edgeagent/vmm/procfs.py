@@ -52,12 +52,10 @@ def usage(pid: int) -> Usage | None:
     return Usage(seen.cpu_s, sizes.get("Rss", seen.rss), sizes.get("Pss", 0), seen.threads)
 
 
-def private(pid: int) -> tuple[int, int]:
-    """Bytes that are this process's own, guest RAM among them, and how many threads it has; 0, 0 when it is gone."""
-    text = _read(pid, "status")
-    sizes = parse_sizes(text.replace("\t", " "))
-    threads = re.search(r"^Threads:\s+(\d+)$", text, re.MULTILINE)
-    return sizes.get("RssAnon", 0) + sizes.get("RssShmem", 0), int(threads[1]) if threads else 0
+def private(pid: int) -> int:
+    """Bytes that are this process's own, guest RAM among them; 0 when it is gone."""
+    sizes = parse_sizes(_read(pid, "status"))
+    return sizes.get("RssAnon", 0) + sizes.get("RssShmem", 0)
 
 
 def _read(pid: int, name: str) -> str:

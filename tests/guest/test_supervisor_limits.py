@@ -42,7 +42,7 @@ def test_a_guest_that_uses_all_its_memory_stays_within_it(guest_image: GetImage)
         async with running(supervisor):
             await owner.until(lambda: supervisor.status.acked == 30)
             assert supervisor.usage is not None
-            own, _ = procfs.private(supervisor.status.pid)
+            own = procfs.private(supervisor.status.pid)
             assert MEMORY < own < need(MEMORY)
             assert supervisor.status.restarts == 0
         assert supervisor.usage is None
