@@ -121,12 +121,15 @@ class FleetLink:
                 self._trouble(str(error))
                 wait = min(2 * wait, RECONNECT_LONGEST_S)
             else:
+                since = self._clock.monotonic()
                 try:
                     await self._talk(link)
                 finally:
                     self._link = None
                     await asyncio.shield(self._leave(link))
-                wait = RECONNECT_FIRST_S
+                # Mosquitto drops whoever its ACL refuses twice: one that didn't last is no reason to hurry.
+                lasted = self._clock.monotonic() - since > RECONNECT_LONGEST_S
+                wait = RECONNECT_FIRST_S if lasted else min(2 * wait, RECONNECT_LONGEST_S)
             self.state = "waiting"
             await asyncio.sleep(wait)
 

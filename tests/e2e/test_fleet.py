@@ -147,6 +147,9 @@ def test_a_command_survives_kills_and_a_second_copy_does_nothing(tmp_path, broke
             assert (await boss.end_of("look")).state is State.SUCCESSFUL
             said = await boss.until(topics.REPORTED, lambda one: True)
             assert said.units[0].state == "running"
+            chain.stop("agent")
+            # A goodbye of its own: the will isn't published after one.
+            assert (await boss.until(topics.ALIVE, lambda one: not one.online)).time
 
     with chain_at(tmp_path, broker, images) as chain:
         asyncio.run(work())
