@@ -30,6 +30,7 @@ CORES = [
     "boards/profile.py", "boards/match.py", "boards/facts.py", "boards/seen.py", "image/inspection.py",
     "image/elf.py", "image/targets.py", "image/boot.py", "image/solo5.py", "vm/screen.py", "vm/outcome.py",
     "fleet/__init__.py", "fleet/topics.py", "fleet/payloads.py", "fleet/commands.py", "fleet/desired.py",
+    "fleet/clock_floor.py",
     "update/suit.py", "update/commands.py", "update/authors.py", "update/bundle.py", "update/contract.py",
     "update/roles.py", "update/tuf_keys.py", "update/tuf_library.py", "uplink/__init__.py", "uplink/delivery.py",
     "uplink/topics.py", "control/protocol.py", "control/access.py", "journal/durability.py", "journal/formats.py",
