@@ -4,8 +4,9 @@ export VENV
 ARGS ?=
 SECONDS ?= 120
 PYTHON = $(VENV)/bin/python
+space := $(subst ,, )
 
-.PHONY: demo test lint images fuzz soak bench setup clean
+.PHONY: demo test lint images boards fuzz soak bench setup clean
 
 demo:
 	@./.ci/setup demo
@@ -26,6 +27,13 @@ setup:
 images:
 	@./.ci/setup demo
 	@$(VENV)/bin/edgeagent image build --arch all --app all
+
+# Boots emulated boards whose processors can virtualise, and runs the agent there under their real KVM; as root.
+# BOARDS="arm64 riscv64" only those, with their variants.
+boards:
+	@./.ci/setup boards
+	$(PYTHON) -m tests.board.build $(BOARDS)
+	$(PYTHON) -m pytest tests/board/test_boards.py $(if $(BOARDS),-k "$(subst $(space), or ,$(strip $(BOARDS)))") $(ARGS)
 
 fuzz: setup
 	firmware-images/fuzz/run.sh $(SECONDS)
