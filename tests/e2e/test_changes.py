@@ -7,12 +7,9 @@ import os
 import signal
 import time
 
-import pytest
-
 from edgeagent.config import load
-from edgeagent.sim.broker import Broker
 from edgeagent.sim.chain import Chain, toml
-from tests.e2e.given import Devices, collected, degraded, edit, now, outs, status_until, taken
+from tests.e2e.given import collected, degraded, edit, now, outs, status_until, taken
 
 UNIT = {
     "topics": ["home/+"],
@@ -23,23 +20,6 @@ UNIT = {
     "fields": ["a", "b"],
 }
 SENSORS = 8
-
-
-@pytest.fixture(scope="module")
-def images(guest_image):
-    return guest_image("aggregate").path.parents[1]
-
-
-@pytest.fixture
-def broker():
-    with Broker() as running:
-        yield running
-
-
-@pytest.fixture
-def devices(broker):
-    with Devices(broker.port) as home:
-        yield home
 
 
 def speak(devices, rounds, begin, step, fields=("a", "b"), topic="home/{}"):

@@ -23,11 +23,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def images(guest_image):
-    return guest_image("aggregate").path.parents[1]
-
-
 @pytest.fixture
 def devices():
     with Broker() as broker, Devices(broker.port) as home:

@@ -10,13 +10,10 @@ import signal
 import threading
 import time
 
-import pytest
-
 from edgeagent.control.client import ControlClient
-from edgeagent.sim.broker import Broker
 from edgeagent.sim.chain import Chain
 from edgeagent.vmm.bounds import need
-from tests.e2e.given import Devices, collected, degraded, edit, status_until
+from tests.e2e.given import collected, degraded, edit, status_until
 
 TOPICS = [f"home/{i}" for i in range(12)]
 FIELDS = ("a", "b")
@@ -33,23 +30,6 @@ PAUSE_S = 0.02
 LONG_S = 120.0
 STILL_S = 5.0
 TRIES = 20
-
-
-@pytest.fixture(scope="module")
-def images(guest_image):
-    return guest_image("aggregate").path.parents[1]
-
-
-@pytest.fixture
-def broker():
-    with Broker() as running:
-        yield running
-
-
-@pytest.fixture
-def devices(broker):
-    with Devices(broker.port) as home:
-        yield home
 
 
 @contextlib.contextmanager

@@ -15,11 +15,6 @@ SEAL = {"batch_interval": "200ms"}
 SENSORS = 5
 
 
-@pytest.fixture(scope="module")
-def images(guest_image):
-    return guest_image("aggregate").path.parents[1]
-
-
 def speak(devices, rounds):
     for _ in range(rounds):
         for sensor in range(SENSORS):

@@ -7,10 +7,9 @@ import time
 
 import pytest
 
-from edgeagent.sim.broker import Broker
 from edgeagent.sim.chain import BOARD, EDGEAGENT, Chain
 from edgeagent.sim.stored import stored
-from tests.e2e.given import Devices, collected, degraded, now, outs, status_until, until
+from tests.e2e.given import collected, degraded, now, outs, status_until, until
 
 LETTERS = string.ascii_letters + string.digits
 TOPICS = [f"home/{''.join(random.Random(one).choices(LETTERS, k=1000))}" for one in range(100)]
@@ -22,23 +21,6 @@ SECTIONS = {
 }
 CHUNK = 10
 MOST = 400
-
-
-@pytest.fixture(scope="module")
-def images(guest_image):
-    return guest_image("aggregate").path.parents[1]
-
-
-@pytest.fixture
-def broker():
-    with Broker() as running:
-        yield running
-
-
-@pytest.fixture
-def devices(broker):
-    with Devices(broker.port) as home:
-        yield home
 
 
 def speak_until(chain, devices, reached, what, begin):

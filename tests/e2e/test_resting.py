@@ -10,9 +10,8 @@ from contextlib import closing
 
 import pytest
 
-from edgeagent.sim.broker import Broker
 from edgeagent.sim.chain import EDGEAGENT, Chain, toml
-from tests.e2e.given import Devices, collected, degraded, edit, now, status_until, taken, until
+from tests.e2e.given import collected, degraded, edit, now, status_until, taken, until
 from tests.guests import alive
 
 UNIT = {
@@ -23,23 +22,6 @@ UNIT = {
     "fields": ["a", "b"],
 }
 SENSORS = 6
-
-
-@pytest.fixture(scope="module")
-def images(guest_image):
-    return guest_image("aggregate").path.parents[1]
-
-
-@pytest.fixture
-def broker():
-    with Broker() as running:
-        yield running
-
-
-@pytest.fixture
-def devices(broker):
-    with Devices(broker.port) as home:
-        yield home
 
 
 def speak(devices, rounds=5, step=300):
