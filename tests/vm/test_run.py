@@ -42,7 +42,7 @@ ENDS: dict[str, tuple[str, tuple[str, ...], int, bytes, str]] = {
         "off",
         ("--expect", "bye"),
         0,
-        b"good bye\n",
+        b"good bye",
         "the expected text was seen",
     ),
     "expected": ("hang", ("--expect", "for ever"), 0, b"waiting for ever", "the expected text was seen"),
