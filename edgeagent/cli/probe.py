@@ -106,7 +106,7 @@ def probe(
         image = next((path for folder in IMAGES if (path := folder / arch / APP).is_file()), None)
     if state is None and STATE.is_dir() and os.access(STATE, os.W_OK):
         state = STATE
-    with working("timing guests, a second as a rule, 40 at most"):
+    with working("timing guests, a second as a rule, 60 at most"):
         report = asyncio.run(
             live.probe(Qemu(MACHINES), DiskFiles(), state=state, image=image, user=vm_user, fresh=fresh)
         )

@@ -15,7 +15,7 @@ from edgeagent.vmm.port import Machine, MachineSpec, Vmm
 from . import speed
 from .evidence import Speed
 
-BOUND_S = 20.0
+BOUND_S = 30.0
 """Of one calibration, start of the guest included: the first start reads the VMM from a slow board's card."""
 READ_BYTES = 4096
 

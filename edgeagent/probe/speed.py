@@ -14,6 +14,8 @@ Run = tuple[int, float]
 FIRST = 1_000
 ENOUGH_S = 0.05
 """A difference of this length drowns the noise that is left."""
+NOISE_TIMES = 2
+"""It must be this many times as long as the shortest run, too: a slow channel's time varies."""
 REPEATS = 5
 MOST_TIMES = 64
 SHARE = 8
@@ -31,10 +33,11 @@ def next_count(runs: Sequence[Run]) -> int | None:
     long, short = _lengths(runs)
     if not _times(runs, short):
         return short
-    if _gap(runs) < ENOUGH_S:
+    enough = max(ENOUGH_S, NOISE_TIMES * min(seconds for _, seconds in runs))
+    if _gap(runs) < enough:
         # A gap of nothing is noise: iterations take an eighth of the run at least, as far as one may guess.
         guess = max(_gap(runs), min(_times(runs, long)) / SHARE, 1e-6)
-        return int(long * min(MOST_TIMES, max(2.0, 1.2 * ENOUGH_S / guess)))
+        return int(long * min(MOST_TIMES, max(2.0, 1.2 * enough / guess)))
     return next((count for count in (long, short) if len(_times(runs, count)) < REPEATS), None)
 
 

@@ -82,7 +82,7 @@ def _build(board: Board, folder: Path, found: Index) -> None:
     _initrd(root, root / "lib/modules" / version, board.boot_modules, folder / "initrd")
     shutil.copy(next((root / "boot").glob("vmlinu[xz]-*")), folder / "kernel")
     say(f"{board.system}: compiles Python modules")
-    _compile(board.release, root)
+    compile_python(board.release, root, [*(root / "usr/lib").glob("python3*")])
     say(f"{board.system}: writes the file system")
     _file_system(root, folder / "root.ext4")
     shutil.rmtree(root)
@@ -128,14 +128,13 @@ def _ordered(dependencies: str, wanted: Sequence[str]) -> list[str]:
     return found
 
 
-def _compile(release: str, root: Path) -> None:
-    """Byte code, which an emulated board would take half a minute to make, at each start."""
+def compile_python(release: str, root: Path, folders: Sequence[Path]) -> None:
+    """Byte code of what is in these folders below a board's root, which the board itself would take long to make."""
     tools = native(release, "python3")
     python = next((tools / "usr/bin").glob("python3.*[0-9]"))
     _run(
         *program(tools, f"usr/bin/{python.name}"), "-m", "compileall", "-q", "-x", "/tests?/",
-        "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/",
-        *map(str, (root / "usr/lib").glob("python3*")),
+        "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/", *map(str, folders),
     )  # fmt: skip
 
 

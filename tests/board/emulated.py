@@ -26,7 +26,7 @@ from tests.board.table import Board
 MEMORY_MIB = 1024
 BOOT_S = 180.0
 """Longest wait for the board's SSH server; usual are 5 s, and several times that on a busy machine."""
-COMMAND_S = 120.0
+COMMAND_S = 300.0
 POLL_S = 0.2
 GREETING_S = 5.0
 LOG_BYTES = 3000
@@ -67,7 +67,7 @@ class Emulated:
             self._start()
             self._wait()
             self.run("date", "--utc", "--set", f"@{time.time():.0f}")
-            self.send(_project(self.board))
+            self.send(_project(self.board, self._folder))
             self.run("ln", "-s", f"{INSTALLED}/edgeagent", f"{PACKAGES}/edgeagent")
             self.write("/usr/bin/edgeagent", LAUNCHER, mode=0o755)
         except BaseException:
@@ -211,18 +211,25 @@ class Emulated:
             return False
 
 
-def _project(board: Board) -> bytes:
+def _project(board: Board, folder: Path) -> bytes:
     """The agent, its tests and images, as a tar; and Python packages that the board's Debian doesn't have."""
+    root = folder / "project"
+    packages = root / PACKAGES.lstrip("/")
+    ignored = shutil.ignore_patterns("__pycache__", "*.symbols.elf")
+    for name in (*SENT, *(f"{built}/{board.arch}" for built in BUILT)):
+        source, target = PROJECT / name, root / INSTALLED.lstrip("/") / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=ignored)
+        elif source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    packages.mkdir(parents=True)
+    for name in board.borrowed:
+        if (spec := find_spec(name)) and spec.submodule_search_locations:
+            shutil.copytree(spec.submodule_search_locations[0], packages / name, ignore=ignored)
+    build.compile_python(board.release, root, [root / INSTALLED.lstrip("/") / "edgeagent", packages])
     data = BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
-        for name in (*SENT, *(f"{folder}/{board.arch}" for folder in BUILT)):
-            if (PROJECT / name).exists():
-                tar.add(PROJECT / name, f"{INSTALLED}/{name}", filter=_wanted)
-        for name in board.borrowed:
-            if (spec := find_spec(name)) and spec.submodule_search_locations:
-                tar.add(spec.submodule_search_locations[0], f"{PACKAGES}/{name}", filter=_wanted)
+        for path in root.iterdir():
+            tar.add(path, path.name)
     return data.getvalue()
-
-
-def _wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if entry.name.endswith(("__pycache__", ".symbols.elf")) else entry

@@ -108,6 +108,6 @@ def test_the_main_job(board, tmp_path):
     (unit,) = outcome.status["units"]
     assert unit["readings"] == outcome.sent
     guest = unit["guest"]
-    assert guest["accelerator"] == EXPECTED[board.name].chosen
+    assert guest["accelerator"] == EXPECTED[board.name].chosen, guest["why"]
     assert ("emulated" in guest["why"]) == (guest["accelerator"] == "tcg")
     assert ("isolated by the processor" in guest["why"]) == (guest["accelerator"] == "kvm")

@@ -44,6 +44,15 @@ def test_a_busy_board_is_measured(per_iteration: float) -> None:
     assert wrong <= 3
 
 
+@pytest.mark.parametrize("per_iteration", [1e-8, 1e-6])
+def test_a_slow_channel_isnt_taken_for_a_slow_guest(per_iteration: float) -> None:
+    """A message takes 0.1 to 0.3 s both ways, as on an emulated Malta (7,408 ns for 6 ns)."""
+    for seed in range(100):
+        dice = random.Random(seed)
+        _, ns = measure(per_iteration, [dice.uniform(0.1, 0.3) for _ in range(MOST_RUNS)])
+        assert 0.5 < ns * 3e-9 / per_iteration < 2
+
+
 def test_a_disturbed_first_run_isnt_taken_for_a_slow_guest() -> None:
     runs, ns = measure(1e-9, [0.3, 0.001, 0.001, 0.001])
     assert ns == pytest.approx(1 / 3, rel=0.1)
