@@ -50,8 +50,8 @@ def fleet() -> None:
 def acl(controller: str, repository: str, collector: str) -> None:
     """Print an ACL file for Mosquitto.
 
-    Each board has its own topics only. A user is the common name of a client certificate: set require_certificate and use_identity_as_username. No board
-    may have the name of one of the three users.
+    Each board has its own topics only. A user is the common name of a client certificate: set require_certificate and
+    use_identity_as_username. No board may have the name of one of the three users.
     """
     roles = {"controller": controller, "repository": repository, "collector": collector}
     click.echo(topics.acl(roles), nl=False)
