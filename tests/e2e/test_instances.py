@@ -76,20 +76,27 @@ def moving(status):
     return status["units"][0]["scaling"]["moving"]
 
 
+def say(pid, number):
+    """A signal to a guest, which a move may have ended meanwhile; 0: it had none."""
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def slow_down(chain):
     """The last guest stands still for seconds, again and again, until the agent does something; what it is moving to.
 
     A guest that stood still for longer would be one that hangs.
     """
-    pid = guests(chain.status())[-1]["pid"]
     for _ in range(TRIES):
-        os.kill(pid, signal.SIGSTOP)
+        pid = guests(chain.status())[-1]["pid"]
+        say(pid, signal.SIGSTOP)
         try:
             return moving(status_until(chain, moving, "one more instance", STILL_S))
         except AssertionError:
             continue
         finally:
-            os.kill(pid, signal.SIGCONT)
+            say(pid, signal.SIGCONT)
             time.sleep(PAUSE_S)
     raise AssertionError(f"{chain.status()['units'][0]}\n{chain.log('agent')[-3000:]}")
 
