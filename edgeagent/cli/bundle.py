@@ -29,6 +29,7 @@ from edgeagent.update.commands import NotForThisDeviceError
 from edgeagent.update.contract import Contract
 from edgeagent.update.suit import Envelope
 
+from .inputs import read_file
 from .words import examples
 
 _FILES = DiskFiles()
@@ -37,15 +38,8 @@ _bundle = click.argument("file", type=_path)
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 
 
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        return _FILES.read(path, limit)
-    except OSError as error:
-        raise ConfigError(f"the file can't be read: {error.strerror}", where=str(path)) from error
-
-
 def _envelope(path: Path) -> Envelope:
-    return suit.parse(_read(path, suit.MAX_ENVELOPE))
+    return suit.parse(read_file(path, suit.MAX_ENVELOPE))
 
 
 @click.group(
@@ -80,7 +74,7 @@ def build(contract: Path, images: Path, arch: tuple[str, ...], private: tuple[Pa
     CONTRACT says what the image is, needs and must hold (docs/fleet-manager.md); every image must declare what it says.
     """
     terms = contracts.parse_toml(
-        _read(contract, contracts.MAX_CONTRACT).decode("utf-8", "replace"), str(contract)
+        read_file(contract, contracts.MAX_CONTRACT).decode("utf-8", "replace"), str(contract)
     )
     found = {one: images / one / f"{terms.app.name}.elf" for one in arch or TARGETS}
     there = {one: path for one, path in found.items() if arch or path.exists()}
@@ -95,7 +89,7 @@ def build(contract: Path, images: Path, arch: tuple[str, ...], private: tuple[Pa
 
 
 def _image(path: Path, arch: str, terms: Contract) -> bytes:
-    data = _read(path, inspection.MAX_IMAGE)
+    data = read_file(path, inspection.MAX_IMAGE)
     try:
         info = inspection.inspect(data)
     except ImageError as error:

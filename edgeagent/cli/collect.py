@@ -18,11 +18,11 @@ import click
 
 from edgeagent.errors import ConfigError, EnvironmentFaultError
 from edgeagent.host.clock import SystemClock
-from edgeagent.host.disk import DiskFiles
 from edgeagent.seal.keys import MAX_STATEMENT, VerifyKey, read_publics, read_rotation
 from edgeagent.seal.keystore import MAX_PUBLIC
 from edgeagent.uplink import topics
 
+from .inputs import read_file
 from .words import examples
 
 if TYPE_CHECKING:
@@ -179,10 +179,7 @@ def enroll(database: str, board: str, file: Path, retire: str | None) -> None:
     """
     topics.check_board(board)
     now = SystemClock().now_ms()
-    try:
-        data = DiskFiles().read(file, MAX_PUBLIC)
-    except OSError as error:
-        raise ConfigError(f"the file can't be read: {error.strerror or error}", where=str(file)) from error
+    data = read_file(file, MAX_PUBLIC)
     with _store(database) as store:
         key = _enrollable(store, board, data, file)
         new = store.enroll(board, key, now)

@@ -11,13 +11,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from edgeagent.errors import ConfigError
 from edgeagent.host.disk import DiskFiles
 from edgeagent.update import key_files
 from edgeagent.update.repository import MAX_TARGET, Repository
 from edgeagent.update.roles import ONLINE, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP
 from edgeagent.update.tuf_keys import TufSigner, tuf_key
 
+from .inputs import read_file
 from .words import examples
 
 ROOT_KEYS, ROOT_THRESHOLD = 3, 2
@@ -117,10 +117,7 @@ def delegate(
 @click.option("--as", "path", default="", help="Its path in the repository.  [default: the file's name]")
 def add(folder: Path, file: Path, team: str, path: str) -> None:
     """Stage a file that boards may then be given."""
-    try:
-        data = _FILES.read(file, MAX_TARGET)
-    except OSError as error:
-        raise ConfigError(f"the file can't be read: {error.strerror}", where=str(file)) from error
+    data = read_file(file, MAX_TARGET)
     Repository(_FILES, folder).add(team, path or file.name, data, {}, _now())
     _staged(folder)
 

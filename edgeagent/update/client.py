@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,23 +54,19 @@ def trust(root: bytes, folder: Path) -> None:
 
 def refresh(places: Places, fetcher: FetcherInterface | None = None) -> None:
     """Bring the metadata up to date. DamagedError for what mustn't be trusted; else Unreachable or EnvironmentFault."""
-    _guarded(places, lambda: _updater(places, fetcher).refresh())
+    with _blamed(places):
+        _updater(places, fetcher).refresh()
 
 
 def download(places: Places, name: str, fetcher: FetcherInterface | None = None) -> Path:
     """Refresh, then bring a target unless the same one is there already; its file."""
-    found: list[Path] = []
-
-    def work() -> None:
+    with _blamed(places):
         updater = _updater(places, fetcher)
         updater.refresh()
         target = updater.get_targetinfo(name)
         if target is None:
             raise ConfigError("the repository has no such target", where=name)
-        found.append(Path(updater.find_cached_target(target) or updater.download_target(target)))
-
-    _guarded(places, work)
-    return found[0]
+        return Path(updater.find_cached_target(target) or updater.download_target(target))
 
 
 def _updater(places: Places, fetcher: FetcherInterface | None) -> Updater:
@@ -97,11 +94,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _guarded(places: Places, work: Callable[[], None]) -> None:
-    """python-tuf's errors, by whose fault they are."""
+@contextmanager
+def _blamed(places: Places) -> Iterator[None]:
+    """python-tuf's errors become ours, by whose fault they are."""
     where = places.metadata_url
     try:
-        work()
+        yield
     except EdgeAgentError:
         raise
     except exceptions.ExpiredMetadataError as error:
